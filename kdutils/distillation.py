@@ -1,0 +1,59 @@
+"""Knowledge distillation after Hinton, Vinyals & Dean (2015), as Amara & Clark (2020), Section 2.1, use it."""
+
+import torch
+from torch.nn import functional as F
+
+from . import models
+from .profiles import check_soft_weight, check_temperature
+
+
+def distillation_loss(
+    student_logits,
+    teacher_logits,
+    labels,
+    *,
+    temperature=4.0,
+    soft_weight=0.5,
+    scale_by_temperature_squared=True,
+):
+    """soft_weight · T² · H(softmax(z_T / T), softmax(z_S / T)) + (1 − soft_weight) · H(labels, softmax(z_S)).
+
+    H is the cross-entropy in nats, averaged over the batch. A scalar tensor, in float64 for float64 logits
+    and in float32 for anything narrower.
+
+    student_logits, teacher_logits: (n, classes); labels: int64 (n,). T²: without it the soft term's gradient
+    shrinks as 1/T² (Hinton et al., Section 2.1); `scale_by_temperature_squared=False` leaves it out.
+    ValueError for a temperature that is not finite and above 0, a soft_weight outside [0, 1], or shapes
+    that do not match.
+    """
+    check_temperature(temperature)
+    check_soft_weight(soft_weight)
+    if student_logits.ndim != 2 or student_logits.shape != teacher_logits.shape:
+        raise ValueError(
+            "student_logits and teacher_logits must both be (n, classes), "
+            f"got {tuple(student_logits.shape)} and {tuple(teacher_logits.shape)}"
+        )
+    if labels.shape != student_logits.shape[:1]:
+        raise ValueError(f"labels must be ({len(student_logits)},), got {tuple(labels.shape)}")
+    student_logits, teacher_logits = _at_least_float32(student_logits), _at_least_float32(teacher_logits)
+    targets = torch.softmax(teacher_logits / temperature, dim=1).to(student_logits.dtype)
+    soft = F.cross_entropy(student_logits / temperature, targets)
+    hard = F.cross_entropy(student_logits, labels)
+    scale = temperature**2 if scale_by_temperature_squared else 1.0
+    return soft_weight * scale * soft + (1 - soft_weight) * hard
+
+
+def _at_least_float32(logits):
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def soft_targets(teacher, images):
+    """The teacher's logits (n, 10) on `images`, in evaluation mode and without gradient, computed once.
+
+    Row i belongs to image i: index them by image, whatever the order of the batches.
+    images: as for `models.logits`. ValueError if a logit is not finite.
+    """
+    teacher_logits = models.logits(teacher, images)
+    if not torch.isfinite(teacher_logits).all():
+        raise ValueError("the teacher's logits are not all finite: it did not train")
+    return teacher_logits

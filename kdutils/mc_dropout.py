@@ -1,0 +1,152 @@
+"""Monte-Carlo dropout (Gal & Ghahramani 2016): the mean and spread of many passes with dropout on."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from . import models
+from .profiles import derive_seed, whole_number
+from .training import seeded
+
+CHUNK = 4_000_000  # numbers that enter the stochastic part at once; larger chunks only cost memory
+
+
+@dataclass(frozen=True, eq=False)
+class MCPrediction:
+    """What `passes` stochastic passes say about n images. float64 arrays; entropies in nats.
+
+    mean, variance (n, classes): of the softmax over the passes (variance: divided by the number of passes).
+    expected_entropy (n,): mean entropy of a pass. expected_max (n,): mean of a pass's largest probability.
+    deterministic (n, classes): the softmax with dropout off.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    expected_entropy: np.ndarray
+    expected_max: np.ndarray
+    deterministic: np.ndarray
+
+    @property
+    def predicted(self):
+        """The most probable class (n,) of the mean."""
+        return self.mean.argmax(1)
+
+    @property
+    def confidence(self):
+        """The probability (n,) that the mean gives to that class."""
+        return self.mean.max(1)
+
+    @property
+    def entropy(self):
+        """Entropy (n,) of the mean: the total uncertainty."""
+        return entropy(self.mean)
+
+    @property
+    def mutual_information(self):
+        """entropy − expected_entropy (n,): the part that the passes disagree about (the model's uncertainty)."""
+        return self.entropy - self.expected_entropy
+
+
+def entropy(probabilities):
+    """−Σ p log p over the last axis, in nats; 0 log 0 = 0."""
+    logarithms = np.log(probabilities, where=probabilities > 0, out=np.zeros_like(probabilities))
+    return -(probabilities * logarithms).sum(-1)
+
+
+def _active(module):
+    return isinstance(module, _DropoutNd) and module.p > 0
+
+
+def split(model):
+    """(deterministic, stochastic): `model` cut before its first active dropout; modules are shared, not copied.
+
+    stochastic(deterministic(x)) is model(x). Nested `nn.Sequential`s are opened. A model of another kind is
+    not cut: its deterministic part is empty, so that every pass runs the whole of it, and a warning says so.
+    ValueError if there is no active dropout anywhere.
+    """
+    if not any(_active(module) for module in model.modules()):
+        raise ValueError(
+            f"{type(model).__name__} has no active dropout (an nn.Dropout with p > 0): MC dropout needs a network "
+            "that was trained with it; add nn.Dropout(0.5) after a hidden layer and train"
+        )
+    chain = list(_opened(model))
+    first = next(i for i, module in enumerate(chain) if any(map(_active, module.modules())))
+    if chain == [model]:
+        warnings.warn(f"{type(model).__name__} is not an nn.Sequential: every pass runs all of it", stacklevel=2)
+    return nn.Sequential(*chain[:first]), nn.Sequential(*chain[first:])
+
+
+def _opened(module):
+    """The steps that `module` runs one after the other, nested `nn.Sequential`s opened."""
+    if type(module).forward is not nn.Sequential.forward:
+        yield module
+        return
+    for child in module:
+        yield from _opened(child)
+
+
+def predict(model, images, *, passes=100, seed=0, batch_size=100):
+    """MCPrediction for `images` from `passes` passes with dropout on and everything else in evaluation mode.
+
+    What comes before the first active dropout runs once per image, the rest once per pass, in large batches,
+    in float32 on the model's device. Masks are independent between images and passes. Sums accumulate in
+    float64: memory does not grow with `passes`. The global random state and the training flags are put back.
+
+    images: uint8 (n, 1, 28, 28), tensor or array (or floats, as the network takes them).
+    ValueError for no images, for passes that are no positive whole number, for a network without dropout, and
+    for outputs that are not finite.
+    """
+    passes = whole_number("passes", passes, minimum=1)
+    batch_size = whole_number("batch_size", batch_size, minimum=1)
+    if len(images) == 0:
+        raise ValueError("images must hold at least one image, got none")
+    deterministic, stochastic = split(model)
+    device = next(model.parameters()).device
+    training = {module: module.training for module in model.modules()}
+    results = []
+    try:
+        with torch.inference_mode(), seeded(derive_seed(seed, "mc_dropout"), device):
+            for start in range(0, len(images), batch_size):
+                model.eval()
+                features = deterministic(models.batch_input(images[start : start + batch_size], device))
+                certain = _log_softmax(stochastic(features.clone())).exp()  # cloned: the rest may work in place
+                for module in filter(_active, stochastic.modules()):
+                    module.train()
+                chunk = max(1, CHUNK // features.numel()) if len(deterministic) else 1
+                results.append([*_accumulate(stochastic, features, passes, chunk), certain.cpu().numpy()])
+    finally:
+        for module, flag in training.items():
+            module.training = flag
+    prediction = MCPrediction(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
+    if not np.isfinite(prediction.mean).all():
+        raise ValueError("the network's outputs are not all finite: it did not train, or the images are not")
+    return prediction
+
+
+def _accumulate(stochastic, features, passes, chunk):
+    """Mean, variance (n, classes), expected entropy and expected maximum (n,), `chunk` passes at a time."""
+    n = len(features)
+    mean = squares = expected_entropy = expected_max = 0
+    for start in range(0, passes, chunk):
+        k = min(chunk, passes - start)
+        repeated = features.repeat(k, *[1] * (features.ndim - 1))  # (k * n, ...), a copy
+        log_p = _log_softmax(stochastic(repeated)).unflatten(0, (k, n))  # (k, n, classes)
+        p = log_p.exp()
+        if start == 0:
+            reference = p.mean(0)  # squares are taken about it, so that small variances keep their digits
+        mean = mean + p.sum(0)
+        squares = squares + (p - reference).square().sum(0)
+        expected_entropy = expected_entropy - (p * log_p).sum((0, 2))
+        expected_max = expected_max + p.amax(2).sum(0)
+    mean = mean / passes
+    variance = (squares / passes - (mean - reference).square()).clamp_min(0)
+    return [x.cpu().numpy() for x in (mean, variance, expected_entropy / passes, expected_max / passes)]
+
+
+def _log_softmax(logits):
+    """In float64, on the CPU if the device has none."""
+    return torch.log_softmax(logits.cpu() if logits.device.type == "mps" else logits, -1, dtype=torch.float64)

@@ -1,0 +1,93 @@
+"""The settings of an experiment at three scales, and the seeds that derive from one."""
+
+import hashlib
+import math
+import numbers
+import re
+from dataclasses import dataclass
+
+
+def whole_number(name, value, minimum):
+    """`value` as an int; ValueError naming `name` unless it is a whole number of at least `minimum`."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < minimum:
+        raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
+    return int(value)
+
+
+def check_temperature(value):
+    """ValueError unless `value` is a finite number above 0."""
+    if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
+        raise ValueError(f"temperature must be a finite number above 0, got {value!r}")
+
+
+def check_soft_weight(value):
+    """ValueError unless `value` is a number in [0, 1]."""
+    if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+        raise ValueError(f"soft_weight must be a number in [0, 1], got {value!r}")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How large an experiment is and how its networks are trained.
+
+    A variant is a `dataclasses.replace` of a known profile with a `name` of its own: the name is the
+    folder in which its networks lie. Every field is checked; a wrong one is a ValueError.
+    """
+
+    name: str
+    train_images: int
+    validation_images: int
+    test_images: int
+    epochs: int
+    batch_size: int
+    peak_learning_rate: float  # of the one-cycle schedule
+    mc_passes: int  # stochastic passes N of MC dropout
+    weight_decay: float = 0.01
+    temperature: float = 4.0
+    soft_weight: float = 0.5  # weight of the soft-target term; the labels get the rest
+    scale_by_temperature_squared: bool = True
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", self.name):
+            raise ValueError(f"name must be lower-case letters, digits, '.', '_', '-', got {self.name!r}")
+        for field in ("train_images", "validation_images", "test_images", "epochs", "batch_size", "mc_passes"):
+            whole_number(field, getattr(self, field), minimum=1)
+        for field in ("peak_learning_rate", "weight_decay"):
+            value = getattr(self, field)
+            if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+                raise ValueError(f"{field} must be a finite number of at least 0, got {value!r}")
+        check_temperature(self.temperature)
+        check_soft_weight(self.soft_weight)
+        if not isinstance(self.scale_by_temperature_squared, bool):
+            raise ValueError(
+                f"scale_by_temperature_squared must be True or False, got {self.scale_by_temperature_squared!r}"
+            )
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("smoke", 1_000, 500, 500, epochs=1, batch_size=50, peak_learning_rate=5e-4, mc_passes=5),
+        Profile("quick", 8_000, 2_000, 10_000, epochs=3, batch_size=64, peak_learning_rate=5e-4, mc_passes=100),
+        Profile("paper", 50_000, 10_000, 10_000, epochs=4, batch_size=128, peak_learning_rate=5e-4, mc_passes=100),
+    )
+}
+
+
+def resolve(profile):
+    """The Profile for a known name, or `profile` itself if it is one; ValueError lists the known names."""
+    if isinstance(profile, Profile):
+        return profile
+    if not isinstance(profile, str) or profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}: known are {', '.join(PROFILES)}")
+    return PROFILES[profile]
+
+
+def derive_seed(seed, *purpose):
+    """A 63-bit seed for one purpose, e.g. ``derive_seed(0, "SN2", "initialisation")``.
+
+    Seeds of different purposes are independent (SHA-256), so that no two parts of a run share a random
+    stream unless they are meant to.
+    """
+    words = "/".join(map(str, (whole_number("seed", seed, minimum=0), *purpose)))
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big") >> 1
