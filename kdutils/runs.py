@@ -449,7 +449,9 @@ def _injected():
 
 
 def finish(notebook, run):
-    """Leave the proof that a notebook ran to its end: <notebook>.json with its provenance, which is returned."""
+    """Print where a notebook's results come from, and leave <notebook>.json: the proof that it ran to its end."""
     record = {"notebook": notebook, "seconds": round(time.perf_counter() - run.opened, 1)} | provenance()
-    write_atomically(run.output / f"{notebook}.json", to_json(record))
-    return record
+    write_atomically(run.output / "notebooks" / f"{notebook}.json", to_json(record))
+    print(f"{record['seconds']:.0f} s on {record['made']}, commit {record['commit']}")
+    for part in ("versions", "hardware"):
+        print(", ".join(f"{key} {value}" for key, value in record[part].items()))

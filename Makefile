@@ -1,0 +1,68 @@
+# Names for commands. `make paper` and `make test` do everything, from an empty machine on.
+#   make paper PROFILE=paper SEEDS=0-2 DEVICE=cuda
+PYTHON ?= python3
+PROFILE ?=
+SEEDS ?= 0
+DEVICE ?= auto
+RUNS ?= runs
+SCALE = $(or $(PROFILE),quick)
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export JUPYTER_PREFER_ENV_PATH = 1
+.DEFAULT_GOAL := help
+.PHONY: help paper study test lab results notebooks figures clean
+
+help:
+	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto), then show Table 1"
+	@echo "make test       check everything: style, units, the whole pipeline at smoke scale, the committed notebooks"
+	@echo "make lab        open the notebooks in JupyterLab"
+	@echo "make study      run the notebooks for many seeds (SEEDS=0-9)"
+	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
+	@echo "make notebooks  execute the committed notebooks 01-04 again, in place"
+	@echo "make figures    remake notebooks 05 and 06, figures/, tables and the README's table from results/"
+	@echo "make clean      remove what can be remade, except runs/, data/ and results/"
+
+.venv/ready: environment.yml pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with PYTHON="; exit 1; }
+	@echo "== installing into .venv (once, some minutes and 6 GB)"
+	@$(PYTHON) -m venv .venv
+	@sed -n 's/^ *- \(.*==.*\)/\1/p' environment.yml > .venv/requirements.txt
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+paper: .venv/ready
+	@profile="$(PROFILE)"; \
+	[ -n "$$profile" ] || profile=$$(python -c "import torch; print('paper' if torch.cuda.is_available() else 'quick')"); \
+	echo "== profile $$profile, seeds $(SEEDS)"; \
+	snakemake --cores all --nolock --rerun-incomplete --quiet rules progress host \
+	  --config profile="$$profile" seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" && \
+	python workflow/report.py "$(RUNS)/$$profile"
+
+study: SEEDS = 0-9
+study: paper
+
+test: .venv/ready
+	ruff check .
+	ruff format --check .
+	python -m pytest
+
+lab: .venv/ready
+	jupyter lab --ip 127.0.0.1 notebooks/01_data.ipynb
+
+results: .venv/ready
+	@python workflow/keep.py "$(RUNS)" $(SCALE) "$(SEEDS)"
+
+notebooks: .venv/ready
+	@python workflow/execute.py 01_data 02_teacher 03_distillation 04_mc_dropout
+
+figures: .venv/ready
+	@python workflow/execute.py 05_calibration_and_mupe 06_figures
+	@mkdir -p figures
+	@cp runs/reference/$(SCALE)/figures/* figures/
+	@cp runs/reference/$(SCALE)/table1.json results/$(SCALE)/
+	@python workflow/report.py results/$(SCALE) --readme
+
+clean:
+	rm -rf .venv .snakemake .hypothesis .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +

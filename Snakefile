@@ -1,0 +1,121 @@
+# The paper as a graph: one rule a notebook. 01, 05 and 06 run once; 02, 03 and 04 once a seed.
+#
+# A rule's output is its executed notebook alone. Networks and predictions are not declared: Snakemake would
+# delete them with a failed or outdated job, while kdutils.runs reuses them by their manifests.
+#
+#   snakemake --cores 2 --nolock --rerun-incomplete --config profile=quick seeds=0-9
+
+from kdutils.profiles import resolve
+from kdutils.runs import DEVICES, parse_seeds
+
+KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "runs": "", "data": ""}
+if unknown := set(config) - set(KNOWN):
+    raise ValueError(f"unknown config {', '.join(sorted(unknown))}: known are {', '.join(KNOWN)}")
+settings = {key: str(config.get(key, default)) for key, default in KNOWN.items()}
+if settings["device"] not in DEVICES:
+    raise ValueError(f"unknown device {settings['device']!r}: known are {', '.join(DEVICES)}")
+PROFILE = resolve(settings["profile"]).name
+SEEDS = parse_seeds(settings["seeds"])
+HERE = f"{settings['runs'] or 'runs'}/{PROFILE}/notebooks"
+COMMON = f"-r profile {PROFILE} -r device {settings['device']} -r runs '{settings['runs']}' -r data '{settings['data']}'"
+
+# The notebook's last cell leaves <notebook>.json: without this proof that it ran to its end, it failed.
+RUN = """
+echo "== {params.name}"
+proof={HERE}/{params.name}.json
+rm -f "$proof"
+papermill {input.notebook} {output} {COMMON} {params.more} --no-progress-bar --log-level ERROR --stdout-file -
+test -s "$proof" || {{ echo "{params.name} stopped before its last cell" >&2; exit 1; }}
+"""
+
+
+def notebook(name):
+    return f"notebooks/{name}.ipynb"
+
+
+rule all:
+    input:
+        f"{HERE}/06_figures.ipynb",
+
+
+rule data:
+    input:
+        notebook=notebook("01_data"),
+    output:
+        f"{HERE}/01_data.ipynb",
+    params:
+        name="01_data",
+        more="",
+    threads: workflow.cores
+    shell:
+        RUN
+
+
+rule teacher:
+    input:
+        rules.data.output,
+        notebook=notebook("02_teacher"),
+    output:
+        HERE + "/02_teacher-seed-{seed}.ipynb",
+    params:
+        name="02_teacher-seed-{seed}",
+        more="-p seed {seed}",
+    threads: workflow.cores
+    shell:
+        RUN
+
+
+rule distillation:
+    input:
+        rules.teacher.output,
+        notebook=notebook("03_distillation"),
+    output:
+        HERE + "/03_distillation-seed-{seed}.ipynb",
+    params:
+        name="03_distillation-seed-{seed}",
+        more="-p seed {seed}",
+    threads: workflow.cores
+    shell:
+        RUN
+
+
+rule mc_dropout:
+    input:
+        rules.distillation.output,
+        notebook=notebook("04_mc_dropout"),
+    output:
+        HERE + "/04_mc_dropout-seed-{seed}.ipynb",
+    params:
+        name="04_mc_dropout-seed-{seed}",
+        more="-p seed {seed}",
+    threads: workflow.cores
+    shell:
+        RUN
+
+
+rule calibration_and_mupe:
+    input:
+        expand(rules.mc_dropout.output, seed=SEEDS),
+        notebook=notebook("05_calibration_and_mupe"),
+    output:
+        f"{HERE}/05_calibration_and_mupe.ipynb",
+    params:
+        name="05_calibration_and_mupe",
+        more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
+    threads: workflow.cores
+    shell:
+        RUN
+
+
+rule figures:
+    input:
+        rules.calibration_and_mupe.output,
+        notebook=notebook("06_figures"),
+    output:
+        f"{HERE}/06_figures.ipynb",
+    params:
+        name="06_figures",
+        more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
+    threads: workflow.cores
+    shell:
+        RUN

@@ -1,0 +1,92 @@
+"""One style for all figures: the paper's colours, counts beside every curve, PNG and PDF."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.ticker import PercentFormatter
+
+COLOURS = {  # the paper's; a network without distillation has the hue of its distilled twin, dashed
+    "TN": "#d62728",
+    "KD-SN1": "#6cb8e6",
+    "KD-SN2": "#1f4fbf",
+    "KD-SN3": "#0b9484",
+    "SN1": "#6cb8e6",
+    "SN2": "#1f4fbf",
+    "SN3": "#0b9484",
+}
+MARKERS = {"TN": "o", "KD-SN1": "^", "KD-SN2": "s", "KD-SN3": "D", "SN1": "^", "SN2": "s", "SN3": "D"}
+
+
+def use_style():
+    """Set the style of every figure that follows."""
+    sns.set_theme(context="notebook", style="whitegrid", rc={"figure.dpi": 100, "axes.titleweight": "bold"})
+
+
+def network_style(name):
+    """Keyword arguments for a line of network `name`: colour, marker, dashes, label."""
+    dashed = name in ("SN1", "SN2", "SN3")
+    return {
+        "color": COLOURS[name],
+        "marker": MARKERS[name],
+        "linestyle": "--" if dashed else "-",
+        "markerfacecolor": "white" if dashed else COLOURS[name],
+        "label": name,
+    }
+
+
+def save_figure(figure, folder, name):
+    """Write `figure` as <name>.png (150 dots an inch) and <name>.pdf into `folder`; return the two file names.
+
+    The files hold no date, so that the same figure is the same file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(folder / f"{name}.pdf", bbox_inches="tight", metadata={"CreationDate": None})
+    return f"{name}.png", f"{name}.pdf"
+
+
+def calibration_curves(curves, title):
+    """A figure of calibration curves {network: ReliabilityBins}, over the number of images in each bin.
+
+    Above: accuracy against mean confidence, one point a non-empty bin, the diagonal being perfect calibration.
+    Below: how many images each bin holds (logarithmic), so that nobody reads much into a point of three images.
+    """
+    figure, (above, below) = plt.subplots(
+        2, 1, figsize=(6.4, 6.8), sharex=True, height_ratios=(3, 1.3), layout="constrained"
+    )
+    above.plot([0, 1], [0, 1], color="0.55", linestyle=":", label="perfectly calibrated")
+    for i, (name, bins) in enumerate(curves.items()):
+        full = bins.count > 0
+        above.plot(bins.mean_confidence[full], bins.accuracy[full], markersize=6, **network_style(name))
+        width = (bins.upper - bins.lower) * 0.9 / len(curves)
+        left = bins.lower + (bins.upper - bins.lower) * 0.05 + i * width
+        hatch = "///" if name in ("SN1", "SN2", "SN3") else None
+        below.bar(left, bins.count, width, align="edge", color=COLOURS[name], hatch=hatch, edgecolor="white")
+        if len(curves) <= 2:
+            for x, count in zip(left + width / 2, bins.count, strict=True):
+                if count:
+                    below.annotate(
+                        f"{count}", (x, count), (0, 2), textcoords="offset points", ha="center", fontsize=7, rotation=90
+                    )
+    above.set(title=title, ylabel="accuracy", ylim=(-0.02, 1.02), xlim=(0, 1))
+    above.yaxis.set_major_formatter(PercentFormatter(1))
+    above.legend(loc="upper left", frameon=True)
+    below.set(xlabel="confidence", ylabel="images in bin", yscale="log")
+    below.set_ylim(0.7, 12 * max(bins.count.max() for bins in curves.values()))
+    below.set_xticks(np.linspace(0, 1, 11))
+    below.xaxis.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
+def show_digits(images, titles, *, columns=10):
+    """A figure of uint8 digits (n, 1, 28, 28), in rows of `columns`, each with its title."""
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * 0.95, rows * 1.25), squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, image, title in zip(axes.flat, images, titles, strict=False):
+        axis.imshow(image[0], cmap="gray_r", vmin=0, vmax=255)
+        axis.set_title(title, fontsize=9, fontweight="normal")
+    return figure
