@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from .data import load_mnist, project_root, split
-from .profiles import resolve, whole_number
+from .profiles import derive_seed, resolve, whole_number
 
 RESULTS_VERSION = 1  # raised when a change to the code changes results; older artefacts are then refused
 
@@ -255,7 +255,8 @@ class Run:
 
         model, test = self.network(name), self.parts["test"]
         started = time.perf_counter()
-        mc = mc_dropout.predict(model, test.images, passes=self.profile.mc_passes, seed=self.seed)
+        seed = derive_seed(self.seed, name, "mc_dropout")  # masks independent of the other networks'
+        mc = mc_dropout.predict(model, test.images, passes=self.profile.mc_passes, seed=seed)
         seconds = time.perf_counter() - started
         with np.errstate(divide="ignore"):  # log 0 = -inf, which comes back as 0
             arrays = {
