@@ -96,7 +96,7 @@ def reliability_bins(confidence, correct, n_bins=10):
 
 
 def expected_calibration_error(confidence, correct, n_bins=10):
-    """ECE = Σ_b (n_b / n) · |accuracy_b − confidence_b|, in [0, 1] (Amara & Clark 2020, Section 2.3; Guo et al.
+    """ECE = Σ_b (n_b / n) · |accuracy_b − confidence_b|, in [0, 1] (Amara & Clark 2020; Guo et al.
     2017, eq. 3). Arguments and errors as for `reliability_bins`."""
     _, count, confident, right = _sums(confidence, correct, n_bins)
     return float(np.abs(right - confident).sum() / count.sum())

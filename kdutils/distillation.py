@@ -1,4 +1,4 @@
-"""Knowledge distillation after Hinton, Vinyals & Dean (2015), as Amara & Clark (2020), Section 2.1, use it."""
+"""Knowledge distillation after Hinton, Vinyals & Dean (2015), as Amara & Clark (2020) use it."""
 
 import torch
 from torch.nn import functional as F
@@ -22,7 +22,7 @@ def distillation_loss(
     and in float32 for anything narrower.
 
     student_logits, teacher_logits: (n, classes); labels: int64 (n,). T²: without it the soft term's gradient
-    shrinks as 1/T² (Hinton et al., Section 2.1); `scale_by_temperature_squared=False` leaves it out.
+    shrinks as 1/T² (Hinton et al., Section 2); `scale_by_temperature_squared=False` leaves it out.
     ValueError for a temperature that is not finite and above 0, a soft_weight outside [0, 1], or shapes
     that do not match.
     """

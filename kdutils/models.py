@@ -1,4 +1,4 @@
-"""The teacher and the three students, recovered from their parameter counts (Amara & Clark 2020, Section 3)."""
+"""The teacher and the three students, recovered from their parameter counts (Amara & Clark 2020)."""
 
 from collections import OrderedDict
 from itertools import pairwise

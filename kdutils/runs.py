@@ -6,7 +6,6 @@ The only module that writes artefacts. torch is imported only to train, to load 
 import ast
 import datetime
 import hashlib
-import importlib.metadata
 import io
 import json
 import os
@@ -17,6 +16,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ NETWORKS = {  # name: (architecture, distilled from TN)
 }
 TABLE_1 = ("TN", "KD-SN1", "KD-SN2", "SN2", "KD-SN3")  # the networks of the paper's Table 1, in its order
 DEVICES = ("auto", "cpu", "cuda", "mps")
-SOURCES = ("results", "runs")
+PACKAGES = ("kdutils", "torch", "torchvision", "numpy", "matplotlib")  # whose versions a result records
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,25 +91,20 @@ class Run:
         if device not in DEVICES:
             raise ValueError(f"unknown device {device!r}: known are {', '.join(DEVICES)}")
         self._device, self._data, self.read_only = device, data, read_only
+        self.folder = self.root / self.profile.name / f"seed-{self.seed}"
         self.output = self.root / self.profile.name  # where notebooks leave tables, figures, and their proof
         self.opened = time.perf_counter()
-
-    @property
-    def folder(self):
-        """This run's own folder."""
-        return self.root / self.profile.name / f"seed-{self.seed}"
 
     @cached_property
     def device(self):
         """The torch.device: for "auto" CUDA, else MPS, else the CPU. ValueError if the asked-for one is not there."""
         import torch
 
-        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-        name = next(name for name, found in there.items() if found) if self._device == "auto" else self._device
-        if not there[name]:
-            found = ", ".join(name for name, found in there.items() if found)
-            raise ValueError(f"device {name!r} is not available on this machine: available are {found}")
-        return torch.device(name)
+        found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        available = [name for name, there in found.items() if there]
+        if self._device not in ("auto", *available):
+            raise ValueError(f"device {self._device!r} is not available here: available are {', '.join(available)}")
+        return torch.device(available[0] if self._device == "auto" else self._device)
 
     @cached_property
     def parts(self):
@@ -123,11 +118,10 @@ class Run:
         """
         from . import models
 
-        manifest = self.manifest(name)
-        if "weights.safetensors" not in manifest["outputs"]:
+        if "weights.safetensors" not in self.manifest(name)["outputs"]:
             return self._train(name)
         model = models.build(NETWORKS[name][0], self.seed).to(self.device)
-        model.load_state_dict(bytes_to_tensors(self._read(name, "weights.safetensors")))
+        model.load_state_dict(from_safetensors(self._read(name, "weights.safetensors")))
         return model.eval()
 
     def soft_targets(self):
@@ -138,9 +132,7 @@ class Run:
 
     def history(self, name):
         """{"epochs": [{"epoch", "loss", "validation_accuracy"}, …], "train_accuracy", "validation_accuracy",
-        "test_accuracy"}: by epoch while training, and at the end in evaluation mode with dropout off.
-
-        "test_accuracy" is there once the network's predictions are.
+        "test_accuracy"}: by epoch, and at the end with dropout off; the test accuracy once predictions are made.
         """
         if "history.json" not in self.manifest(name)["outputs"]:
             self.network(name)
@@ -151,52 +143,43 @@ class Run:
         if "predictions.npz" not in self.manifest(name)["outputs"]:
             self._predict(name)
         arrays = _from_npz(self._read(name, "predictions.npz"))
-        arrays["labels"] = arrays["labels"].astype(int)
         for key in ("mc_mean", "deterministic"):
             probabilities = np.exp(arrays[key].astype(float))
             arrays[key] = probabilities / probabilities.sum(1, keepdims=True)
-        return Predictions(**arrays)
+        return Predictions(**arrays | {"labels": arrays["labels"].astype(int)})
 
     def manifest(self, name):
         """The network's manifest; one without inputs and outputs if nothing is stored yet.
 
         ValueError if what is stored was made with other settings, or by code whose results differ.
         """
-        asked = self._identity(name)
-        path = self.folder / name / "manifest.json"
-        if not path.exists():
-            if self.read_only:
-                raise FileNotFoundError(f"{_shown(path)} is missing: make it with `make study` and `make results`")
-            return asked | {"inputs": {}, "outputs": {}, "seconds": {}}
-        found = json.loads(path.read_text())
-        different = [
-            f"{key} is {value!r}, asked for is {wanted!r}"
-            for key, wanted in _flat(asked).items()
-            if (value := _flat(found).get(key)) != wanted
-        ]
-        if different:
-            raise ValueError(
-                f"{_shown(path.parent)} was made with other settings: {'; '.join(different)}. "
-                "Delete that folder, or give the profile another name."
-            )
-        return found
-
-    def _identity(self, name):
         if name not in NETWORKS:
             raise ValueError(f"unknown network {name!r}: known are {', '.join(NETWORKS)}")
-        # by way of JSON, so that what is asked for compares with what was read
-        profile = json.loads(json.dumps(asdict(self.profile)))
-        return {"network": name, "profile": profile, "seed": self.seed, "results_version": RESULTS_VERSION}
+        asked = {"network": name, "profile": asdict(self.profile), "seed": self.seed}
+        asked["results_version"] = RESULTS_VERSION
+        path = self.folder / name / "manifest.json"
+        if not path.exists() and self.read_only:
+            raise FileNotFoundError(f"{shown(path)} is missing: make it with `make study` and `make results`")
+        if not path.exists():
+            return asked | {"inputs": {}, "outputs": {}, "seconds": {}}
+        found = json.loads(path.read_text())
+        wanted, stored = asked | asked["profile"], found | found["profile"]
+        differs = [key for key in wanted if key != "profile" and stored.get(key) != wanted[key]]
+        if differs:
+            raise ValueError(
+                f"{shown(path.parent)} was made with other settings: "
+                + "; ".join(f"{key} is {stored.get(key)!r}, asked for is {wanted[key]!r}" for key in differs)
+                + ". Delete that folder, or give the profile another name."
+            )
+        return found
 
     def _read(self, name, file):
         """The bytes of a stored file, whose sha256 is the recorded one; ValueError names the file if it is not."""
         path, recorded = self.folder / name / file, self.manifest(name)["outputs"][file]
         content = path.read_bytes() if path.exists() else b""
-        found = {_sha256(content)}
-        if file == "history.json":  # its test accuracy may have come after the manifest was last written
-            found.add(_sha256(_before_testing(content)))
-        if recorded not in found:
-            raise ValueError(f"{_shown(path)} is missing or not what was stored: delete {_shown(path.parent)}")
+        # history.json's test accuracy may have come in just before the manifest was to be written
+        if recorded not in (_sha256(content), _sha256(_without_test(content) if file == "history.json" else content)):
+            raise ValueError(f"{shown(path)} is missing or not what was stored: delete {shown(path.parent)}")
         return content
 
     def _store(self, name, manifest, contents, seconds):
@@ -212,28 +195,20 @@ class Run:
 
         architecture, distilled = NETWORKS[name]
         inputs = {part: _sha256(p.images.tobytes() + p.labels.tobytes()) for part, p in self.parts.items()}
-        teacher_logits = None
+        teacher_logits = self.soft_targets() if distilled else None
         if distilled:
-            teacher_logits = self.soft_targets()
             inputs["teacher"] = self.manifest("TN")["outputs"]["weights.safetensors"]
         manifest, folder = self.manifest(name), self.folder / name
         if manifest["inputs"] not in ({}, inputs):
-            raise ValueError(f"{_shown(folder)} was begun with other data or another teacher: delete that folder")
-        self._store(name, manifest | {"inputs": inputs}, {}, {})
+            raise ValueError(f"{shown(folder)} was begun with other data or another teacher: delete that folder")
+        manifest["inputs"] = inputs
+        self._store(name, manifest, {}, {})
 
         model = models.build(architecture, self.seed).to(self.device)
         checkpoint = folder / "checkpoint.safetensors"
         train, validation = self.parts["train"], self.parts["validation"]
-        epochs, seconds = training.train(
-            model,
-            train,
-            validation,
-            self.profile,
-            seed=self.seed,
-            name=name,
-            teacher_logits=teacher_logits,
-            checkpoint=checkpoint,
-        )
+        settings = {"seed": self.seed, "name": name, "teacher_logits": teacher_logits, "checkpoint": checkpoint}
+        epochs, seconds = training.train(model, train, validation, self.profile, **settings)
         started = time.perf_counter()
         train_logits = distillation.soft_targets(model, train.images)
         history = {
@@ -241,11 +216,11 @@ class Run:
             "train_accuracy": training.accuracy(train_logits, train.labels),
             "validation_accuracy": training.accuracy(models.logits(model, validation.images), validation.labels),
         }
-        contents = {"weights.safetensors": tensors_to_bytes(model.state_dict()), "history.json": to_json(history)}
+        contents = {"weights.safetensors": to_safetensors(model.state_dict()), "history.json": to_json(history)}
         if name == "TN":
-            contents["soft_targets.npz"] = _npz({"logits": train_logits.cpu().numpy()})
-        precision = str(training.precision(self.device)).removeprefix("torch.")
-        manifest |= {"inputs": inputs, "device": self.device.type, "training_precision": precision}
+            contents["soft_targets.npz"] = _to_npz({"logits": train_logits.cpu().numpy()})
+        manifest["device"] = self.device.type
+        manifest["training_precision"] = str(training.precision(self.device)).removeprefix("torch.")
         self._store(name, manifest, contents, {"training": seconds, "evaluation": time.perf_counter() - started})
         checkpoint.unlink(missing_ok=True)
         return model
@@ -253,50 +228,40 @@ class Run:
     def _predict(self, name):
         from . import mc_dropout
 
-        model, test = self.network(name), self.parts["test"]
+        model, test, passes = self.network(name), self.parts["test"], self.profile.mc_passes
         started = time.perf_counter()
         seed = derive_seed(self.seed, name, "mc_dropout")  # masks independent of the other networks'
-        mc = mc_dropout.predict(model, test.images, passes=self.profile.mc_passes, seed=seed)
+        mc = mc_dropout.predict(model, test.images, passes=passes, seed=seed)
         seconds = time.perf_counter() - started
         with np.errstate(divide="ignore"):  # log 0 = -inf, which comes back as 0
-            arrays = {
-                "labels": test.labels,
-                "mc_mean": np.log(mc.mean).astype(np.float16),
-                "deterministic": np.log(mc.deterministic).astype(np.float16),
-                "mc_variance": mc.variance[np.arange(len(test)), mc.predicted].astype(np.float32),
-                "expected_entropy": mc.expected_entropy.astype(np.float32),
-                "expected_max": mc.expected_max.astype(np.float32),
-            }
-        accuracy = float((arrays["deterministic"].argmax(1) == test.labels).mean())
-        contents = {
-            "predictions.npz": _npz(arrays),
-            "history.json": to_json(self.history(name) | {"test_accuracy": accuracy}),
+            mean, deterministic = (np.log(p).astype(np.float16) for p in (mc.mean, mc.deterministic))
+        arrays = {
+            "labels": test.labels,
+            "mc_mean": mean,
+            "deterministic": deterministic,
+            "mc_variance": mc.variance[np.arange(len(test)), mc.predicted].astype(np.float32),
+            "expected_entropy": mc.expected_entropy.astype(np.float32),
+            "expected_max": mc.expected_max.astype(np.float32),
         }
+        accuracy = float((deterministic.argmax(1) == test.labels).mean())
+        history = self.history(name) | {"test_accuracy": accuracy}
+        contents = {"predictions.npz": _to_npz(arrays), "history.json": to_json(history)}
         self._store(name, self.manifest(name), contents, {"prediction": seconds})
-        print(f"{name}: {len(test):,} test images, {self.profile.mc_passes} passes, {seconds:.0f} s", flush=True)
+        print(f"{name}: {len(test):,} test images, {passes} passes, {seconds:.0f} s", flush=True)
 
 
-def _flat(settings, prefix=""):
-    flat = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
-
-
-def _before_testing(content):
-    """history.json's content as it was before the test accuracy came in; empty if it is no JSON object."""
+def _without_test(content):
+    """history.json's content as it was before the test accuracy came in; as it is if it is no JSON object."""
     try:
-        history = json.loads(content)
-        history.pop("test_accuracy", None)
-        return to_json(history)
+        return to_json({key: value for key, value in json.loads(content).items() if key != "test_accuracy"})
     except (ValueError, AttributeError):
-        return b""
+        return content
 
 
-def _shown(path):
+def shown(path):
     """`path` as a user may see it: relative to the repository's root where it lies in it."""
-    path = Path(path).resolve()
-    return str(path.relative_to(project_root()) if path.is_relative_to(project_root()) else path)
+    path, root = Path(path).resolve(), project_root()
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def _sha256(content):
@@ -308,7 +273,7 @@ def to_json(value):
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _npz(arrays):
+def _to_npz(arrays):
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     return content.getvalue()
@@ -319,25 +284,18 @@ def _from_npz(content):
         return {key: stored[key] for key in stored.files}
 
 
-def tensors_to_bytes(tensors, notes=None):
-    """A dict of tensors, and a JSON-able value beside them, as the bytes of a safetensors file."""
-    import safetensors.torch
+def to_safetensors(tensors):
+    """A dict of tensors as the bytes of a safetensors file."""
+    from safetensors.torch import save
 
-    metadata = {"notes": json.dumps(notes)}
-    return safetensors.torch.save({key: value.cpu().contiguous() for key, value in tensors.items()}, metadata)
-
-
-def bytes_to_tensors(content):
-    """The tensors of `tensors_to_bytes`, on the CPU."""
-    import safetensors.torch
-
-    return safetensors.torch.load(content)
+    return save({key: value.cpu().contiguous() for key, value in tensors.items()})
 
 
-def bytes_to_notes(content):
-    """The JSON-able value of `tensors_to_bytes`."""
-    length = int.from_bytes(content[:8], "little")
-    return json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["notes"])
+def from_safetensors(content):
+    """The dict of tensors in the bytes of a safetensors file, on the CPU."""
+    from safetensors.torch import load
+
+    return load(content)
 
 
 def write_atomically(path, content):
@@ -352,99 +310,82 @@ def write_atomically(path, content):
 
 
 def provenance():
-    """Where a result comes from: {"made", "commit", "versions", "hardware"}, without names or paths of the machine."""
-    packages = ("kdutils", "torch", "torchvision", "numpy", "scipy", "matplotlib", "papermill")
+    """Where a result comes from: {"made", "commit", "versions", "hardware"}, without names or paths of the machine.
+
+    The commit ends in "+" if kdutils differs from it, and is None outside a repository.
+    """
+    git = ["git", "-C", str(project_root())]
+    commit = _output(*git, "rev-parse", "HEAD")
+    if commit and _output(*git, "status", "--porcelain", "kdutils"):
+        commit += "+"
+    processor = re.search(r"model name\s*: (.+)", _output("cat", "/proc/cpuinfo") or "")
+    hardware = {"system": platform.system(), "processor": processor[1] if processor else platform.processor()}
+    if torch := sys.modules.get("torch"):
+        hardware["threads"] = torch.get_num_threads()
+        hardware |= {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in packages},
-        "hardware": _hardware(),
+        "commit": commit,
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
+        "hardware": hardware | {"cores": os.cpu_count()},
     }
 
 
-def _commit():
-    """The repository's commit, with "+" where tracked files differ from it; None outside a repository."""
-    git = ["git", "-C", str(project_root())]
+def _output(*command):
+    """What `command` prints, stripped; None if it fails or is not there."""
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "kdutils"], check=False).returncode
-        return commit + "+" * bool(changed)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
-def _hardware():
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
-        processor = found[1] if found else processor
-    hardware = {"system": platform.system(), "processor": processor, "cores": os.cpu_count()}
-    torch = sys.modules.get("torch")
-    if torch:
-        hardware["threads"] = torch.get_num_threads()
-        if torch.cuda.is_available():
-            hardware["gpu"] = torch.cuda.get_device_name()
-    return hardware
-
-
-# What the notebooks call ---------------------------------------------------------------------------------
-
-
 def parse_seeds(seeds):
     """Whole numbers from 0, a list of them, or text such as "0-9" or "0,2,5-7", as a sorted list; else ValueError."""
-    if isinstance(seeds, str) and re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", seeds.replace(" ", "")):
-        ends = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
-        seeds = [seed for part in ends for seed in range(part[0], part[-1] + 1)]
-    elif isinstance(seeds, int):
-        seeds = [seeds]
-    if not isinstance(seeds, list) or not seeds:
+    if isinstance(seeds, str) and re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", seeds):
+        ranges = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
+        seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
+    seeds = seeds if isinstance(seeds, list) else [seeds]
+    if not seeds or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds):
         raise ValueError(f'seeds must be like 0, "0,1,2" or "0-9", got {seeds!r}')
-    return sorted({whole_number("seeds", seed, minimum=0) for seed in seeds})
+    return sorted(set(seeds))
 
 
 def from_parameters(*, profile, seed, device, runs, data, seeds=None, source=None):
     """The Runs that a notebook's parameters ask for, one a seed, after checking and printing them.
 
-    $KDUTILS_PROFILE overrides `profile`. runs, data: folders, "" for the usual ones. seeds: as for `parse_seeds`;
+    $KDUTILS_PROFILE overrides `profile`. runs, data: folders, "" for the usual ones. seeds: as for `parse_seeds`,
     "" for `seed` alone. source: "results" reads the committed predictions, "runs" the user's own, trained if missing.
     ValueError also for a parameter that papermill injected and the notebook does not have.
     """
-    known = {"profile", "seed", "device", "runs", "data"}
-    known |= ({"seeds"} if seeds is not None else set()) | ({"source"} if source is not None else set())
-    unknown = _injected() - known
-    if unknown:
-        raise ValueError(f"unknown parameter {', '.join(sorted(unknown))}: known are {', '.join(sorted(known))}")
-    if source not in (None, *SOURCES):
-        raise ValueError(f"unknown source {source!r}: known are {', '.join(SOURCES)}")
-    for name, value in {"runs": runs, "data": data}.items():
-        if not isinstance(value, str):
-            raise ValueError(f"{name} must be a folder's path or an empty string, got {value!r}")
+    given = {"profile": profile, "seed": seed, "device": device, "runs": runs, "data": data}
+    given |= {key: value for key, value in {"seeds": seeds, "source": source}.items() if value is not None}
+    if unknown := _injected() - set(given):
+        raise ValueError(f"unknown parameter {', '.join(sorted(unknown))}: known are {', '.join(given)}")
+    if source not in (None, "results", "runs"):
+        raise ValueError(f"unknown source {source!r}: known are results, runs")
+    for name in ("runs", "data"):
+        if not isinstance(given[name], str):
+            raise ValueError(f"{name} must be a folder's path or an empty string, got {given[name]!r}")
     profile = resolve(os.environ.get("KDUTILS_PROFILE") or profile)
     committed = source == "results"
+    runs = Path(runs) if runs else project_root() / "runs"
     root = project_root() / "results" if committed else runs
-    opened = [
-        Run(profile, seed, root, device=device, data=data, read_only=committed)
-        for seed in parse_seeds(seed if seeds in (None, "") else seeds)
-    ]
+    numbers = [whole_number("seed", seed, minimum=0)] if seeds in (None, "") else parse_seeds(seeds)
+    opened = [Run(profile, number, root, device=device, data=data, read_only=committed) for number in numbers]
     for run in opened:
-        run.output = (
-            (Path(runs) if runs else project_root() / "runs") / ("reference" if committed else "") / profile.name
-        )
+        run.output = runs / ("reference" if committed else "") / profile.name
     print(
         f"profile {profile.name}: {profile.train_images:,} training, {profile.validation_images:,} validation, "
         f"{profile.test_images:,} test images, {profile.epochs} epochs, {profile.mc_passes} passes\n"
-        f"seeds {', '.join(str(run.seed) for run in opened)}, networks and predictions in {_shown(opened[0].root)}"
+        f"seeds {', '.join(map(str, numbers))}, networks and predictions in {shown(root)}"
     )
     return opened
 
 
 def _injected():
     """The names that papermill assigned in its injected cell; none outside a notebook."""
-    IPython = sys.modules.get("IPython")
-    shell = IPython.get_ipython() if IPython else None
-    cells = [cell for cell in (shell.user_ns.get("In", []) if shell else []) if cell.startswith("# Parameters\n")]
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    cells = [cell for cell in (shell.user_ns["In"] if shell else []) if cell.startswith("# Parameters\n")]
     assigned = [node for cell in cells for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
     return {target.id for node in assigned for target in node.targets}
 

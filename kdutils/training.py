@@ -1,6 +1,7 @@
 """One training loop for the labels alone and for distillation: AdamW with a one-cycle learning rate."""
 
 import contextlib
+import json
 import os
 import sys
 import time
@@ -55,6 +56,8 @@ def train(model, train_part, validation_part, profile, *, seed, name, teacher_lo
     images = torch.as_tensor(train_part.images, device=device)
     labels = torch.as_tensor(train_part.labels, device=device).long()
     teacher_logits = None if teacher_logits is None else torch.as_tensor(teacher_logits, device=device)
+    fields = ("temperature", "soft_weight", "scale_by_temperature_squared")
+    soft = {field: getattr(profile, field) for field in fields}
     steps = -(-len(images) // profile.batch_size)  # an epoch's, the last batch may be smaller
 
     optimizer = torch.optim.AdamW(
@@ -82,14 +85,7 @@ def train(model, train_part, validation_part, profile, *, seed, name, teacher_lo
                 if teacher_logits is None:
                     loss = F.cross_entropy(output.float(), labels[batch])
                 else:
-                    loss = distillation_loss(
-                        output,
-                        teacher_logits[batch],
-                        labels[batch],
-                        temperature=profile.temperature,
-                        soft_weight=profile.soft_weight,
-                        scale_by_temperature_squared=profile.scale_by_temperature_squared,
-                    )
+                    loss = distillation_loss(output, teacher_logits[batch], labels[batch], **soft)
                 optimizer.zero_grad()
                 scaler.scale(loss).backward()
                 scaler.step(optimizer)
@@ -136,18 +132,21 @@ def _save(path, model, optimizer, schedule, scaler, history, seconds):
         "history": history,
         "seconds": seconds,
     }
-    runs.write_atomically(path, runs.tensors_to_bytes(tensors, notes))
+    tensors["notes"] = torch.frombuffer(bytearray(runs.to_json(notes)), dtype=torch.uint8)
+    runs.write_atomically(path, runs.to_safetensors(tensors))
 
 
 def _resume(path, model, optimizer, schedule, scaler):
-    content = path.read_bytes()
-    tensors, notes = runs.bytes_to_tensors(content), runs.bytes_to_notes(content)
-    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-    state = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, field = key.split(".")
-            state.setdefault(int(index), {})[field] = value
+    tensors = runs.from_safetensors(path.read_bytes())
+    notes = json.loads(tensors.pop("notes").numpy().tobytes())
+    model.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model.")})
+    parameters = optimizer.param_groups[0]["params"]
+    state = {index: {} for index in range(len(parameters))}
+    for key in [key for key in tensors if key.startswith("optimizer.")]:
+        _, index, field = key.split(".")
+        value, like = tensors[key], parameters[int(index)]
+        # in the parameter's own memory layout: the fused AdamW pairs their elements as they lie in memory
+        state[int(index)][field] = torch.empty_like(like).copy_(value) if value.ndim else value
     optimizer.load_state_dict({"state": state, "param_groups": notes["groups"]})
     schedule.load_state_dict(notes["schedule"])
     scaler.load_state_dict(notes["scaler"])

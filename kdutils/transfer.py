@@ -20,7 +20,7 @@ def _pair(teacher, student, check, what):
 
 
 def mupe(teacher_confidence, student_confidence):
-    """Mean uncertainty prediction error: mean (c_T − c_S)² (Amara & Clark 2020, Section 2.3).
+    """Mean uncertainty prediction error: mean (c_T − c_S)² (Amara & Clark 2020).
 
     Both (n,) in [0, 1], of the same images in the same order; ValueError otherwise.
     """

@@ -34,6 +34,26 @@ def table(record, paper):
     )
 
 
+def cost(folder, seeds):
+    """How long the networks of `seeds` took, from their manifests, as a sentence."""
+    made = [json.loads(path.read_text()) for seed in seeds for path in folder.glob(f"seed-{seed}/*/manifest.json")]
+    seconds = sum(sum(manifest["seconds"].values()) for manifest in made) / len(seeds)
+    hardware = made[0]["hardware"]
+    return (
+        f"A seed of `{folder.name}` took {seconds / 60:.0f} minutes on {hardware['threads']} threads of an "
+        f"{hardware['processor']} in {made[0]['training_precision']} (its manifests say)."
+    )
+
+
+def replace(text, marker, new):
+    """`text` with what stands between <!-- marker --> and <!-- /marker --> replaced by `new`."""
+    marked = rf"(<!-- {marker} -->).*(<!-- /{marker} -->)"
+    text, count = re.subn(marked, lambda found: found[1] + new + found[2], text, flags=re.DOTALL)
+    if count != 1:
+        raise SystemExit(f"README.md needs one <!-- {marker} --> … <!-- /{marker} -->")
+    return text
+
+
 def main(folder, *options):
     record = json.loads((folder / "table1.json").read_text())
     paper = json.loads((ROOT / "results" / "paper_table1.json").read_text())["networks"]
@@ -42,11 +62,8 @@ def main(folder, *options):
     text = f"{heading}\n\n{table(record, paper)}\n"
     if "--readme" in options:
         readme = ROOT / "README.md"
-        marked = r"(<!-- table -->\n).*(\n<!-- /table -->)"
-        found, count = re.subn(marked, lambda mark: mark[1] + text + mark[2], readme.read_text(), flags=re.DOTALL)
-        if count != 1:
-            raise SystemExit("README.md needs one <!-- table --> … <!-- /table --> for its table")
-        readme.write_text(found)
+        page = replace(readme.read_text(), "table", f"\n{text}")
+        readme.write_text(replace(page, "time", cost(folder, record["seeds"])))
     print(f"\n{text}")
     steps = sorted((folder / "notebooks").glob("*.json"))
     if steps:
