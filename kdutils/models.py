@@ -72,7 +72,7 @@ def parameter_count(model):
 def batch_input(images, device):
     """A batch as a network takes it, on `device`: uint8 MNIST images preprocessed, floats as they are."""
     images = torch.as_tensor(images).to(device)
-    return images if images.is_floating_point() else data.preprocess(images)
+    return images.clone() if images.is_floating_point() else data.preprocess(images)  # the network may work in place
 
 
 def logits(model, images, *, batch_size=100, dtype=torch.float32):

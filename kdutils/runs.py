@@ -158,12 +158,14 @@ class Run:
         asked = {"network": name, "profile": asdict(self.profile), "seed": self.seed}
         asked["results_version"] = RESULTS_VERSION
         path = self.folder / name / "manifest.json"
-        if not path.exists() and self.read_only:
-            raise FileNotFoundError(f"{shown(path)} is missing: make it with `make study` and `make results`")
         if not path.exists():
+            self._refuse_if_read_only(path)
             return asked | {"inputs": {}, "outputs": {}, "seconds": {}}
-        found = json.loads(path.read_text())
-        wanted, stored = asked | asked["profile"], found | found["profile"]
+        try:
+            found = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{shown(path)} is damaged ({error}): delete {shown(path.parent)}") from error
+        wanted, stored = asked | asked["profile"], found | found.get("profile", {})
         differs = [key for key in wanted if key != "profile" and stored.get(key) != wanted[key]]
         if differs:
             raise ValueError(
@@ -173,9 +175,15 @@ class Run:
             )
         return found
 
+    def _refuse_if_read_only(self, path):
+        if self.read_only:
+            raise FileNotFoundError(f"{shown(path)} is missing: make it with `make study` and `make results`")
+
     def _read(self, name, file):
         """The bytes of a stored file, whose sha256 is the recorded one; ValueError names the file if it is not."""
         path, recorded = self.folder / name / file, self.manifest(name)["outputs"][file]
+        if not path.exists():
+            self._refuse_if_read_only(path)
         content = path.read_bytes() if path.exists() else b""
         # history.json's test accuracy may have come in just before the manifest was to be written
         if recorded not in (_sha256(content), _sha256(_without_test(content) if file == "history.json" else content)):
@@ -193,6 +201,7 @@ class Run:
     def _train(self, name):
         from . import distillation, models, training
 
+        self._refuse_if_read_only(self.folder / name / "weights.safetensors")
         architecture, distilled = NETWORKS[name]
         inputs = {part: _sha256(p.images.tobytes() + p.labels.tobytes()) for part, p in self.parts.items()}
         teacher_logits = self.soft_targets() if distilled else None
@@ -228,6 +237,7 @@ class Run:
     def _predict(self, name):
         from . import mc_dropout
 
+        self._refuse_if_read_only(self.folder / name / "predictions.npz")
         model, test, passes = self.network(name), self.parts["test"], self.profile.mc_passes
         started = time.perf_counter()
         seed = derive_seed(self.seed, name, "mc_dropout")  # masks independent of the other networks'
@@ -326,9 +336,16 @@ def provenance():
     return {
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": commit,
-        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "hardware": hardware | {"cores": os.cpu_count()},
     }
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _output(*command):
@@ -341,7 +358,7 @@ def _output(*command):
 
 def parse_seeds(seeds):
     """Whole numbers from 0, a list of them, or text such as "0-9" or "0,2,5-7", as a sorted list; else ValueError."""
-    if isinstance(seeds, str) and re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", seeds):
+    if isinstance(seeds, str) and re.fullmatch(r" *\d+(-\d+)? *(, *\d+(-\d+)? *)*", seeds):
         ranges = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
         seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
     seeds = seeds if isinstance(seeds, list) else [seeds]

@@ -1,0 +1,85 @@
+"""What the tests share: real MNIST, a profile of seconds, and one run that has been trained and predicted."""
+
+import copy
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import kdutils as kd
+
+HERE = Path(__file__).parent
+SLOW = ("test_mc_dropout", "test_training", "test_runs", "test_package")  # these wait for training
+
+settings.register_profile("kdutils", deadline=None, derandomize=True)
+settings.load_profile("kdutils")
+
+
+def pytest_collection_modifyitems(items):
+    """Fast files first, then the slow ones, then the folders below."""
+
+    def rank(item):
+        if item.path.parent != HERE:
+            return len(SLOW) + 1
+        return SLOW.index(item.path.stem) + 1 if item.path.stem in SLOW else 0
+
+    items.sort(key=rank)
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    """A folder that is gone afterwards: copies of MNIST and of networks are large."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    return kd.data.load_mnist()
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Its last batch is smaller than the others."""
+    return kd.Profile("tiny", 30, 20, 50, epochs=2, batch_size=12, peak_learning_rate=1e-3, mc_passes=3)
+
+
+@pytest.fixture(scope="session")
+def parts(mnist, tiny):
+    return kd.data.split(mnist, tiny)
+
+
+@pytest.fixture(scope="session")
+def sn1():
+    """SN1 with random weights; a test that changes it copies it first."""
+    return kd.models.build("SN1", seed=0).eval()
+
+
+@pytest.fixture
+def fake_gpu():
+    """A mode for `with`: its tensors on "cuda" have a device and a shape, but no numbers, and need no GPU."""
+    return FakeTensorMode()
+
+
+@pytest.fixture
+def sn1_on_fake_gpu(sn1, fake_gpu):
+    network = copy.deepcopy(sn1)
+    with fake_gpu:
+        for module in network.modules():
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                setattr(module, name, torch.nn.Parameter(torch.empty(parameter.shape, device="cuda")))
+    return network
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny, tmp_path_factory):
+    """A Run with stored predictions of SN1 and of KD-SN1, hence with a trained TN; a test that changes it copies it."""
+    root = tmp_path_factory.mktemp("finished")
+    run = kd.Run(tiny, 0, root, device="cpu")
+    run.predictions("SN1")
+    run.predictions("KD-SN1")
+    yield run
+    shutil.rmtree(root)

@@ -1,0 +1,114 @@
+"""The committed notebooks as they stand: skeleton, style, executed outputs without a trace of a machine."""
+
+import ast
+import importlib
+import json
+import re
+
+import nbformat
+import pytest
+from conftest import NOTEBOOKS, ROOT
+
+COMMON = ["profile", "seed", "device", "runs", "data"]
+STUDY = [*COMMON, "seeds", "source"]
+
+
+@pytest.fixture(params=NOTEBOOKS)
+def notebook(request):
+    return request.param, nbformat.read(ROOT / "notebooks" / f"{request.param}.ipynb", 4)
+
+
+def code_cells(nb):
+    return [cell for cell in nb.cells if cell.cell_type == "code"]
+
+
+def text_of(nb):
+    return "\n".join(cell.source for cell in nb.cells)
+
+
+def test_there_are_six_and_the_pipeline_runs_each():
+    assert [name[:2] for name in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06"]
+    snakefile = (ROOT / "Snakefile").read_text()
+    assert [name for name in NOTEBOOKS if f'notebook("{name}")' not in snakefile] == []
+
+
+def test_is_valid_and_was_executed_in_order_without_errors(notebook):
+    _, nb = notebook
+    nbformat.validate(nb)
+    assert [cell.execution_count for cell in code_cells(nb)] == list(range(1, len(code_cells(nb)) + 1))
+    outputs = [output for cell in code_cells(nb) for output in cell.outputs]
+    assert [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"] == []
+
+
+def test_holds_nothing_of_the_machine_that_made_it(notebook):
+    name, nb = notebook
+    assert set(nb.metadata) == {"kernelspec", "language_info"}
+    assert nb.metadata.kernelspec.name == "python3"
+    text = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
+    assert re.findall(r"[\"' (=]/(?:root|home|tmp|work|usr|Users|content)/\S*", text) == []
+    assert "application/vnd.jupyter.widget" not in text
+
+
+def test_follows_the_skeleton(notebook):
+    name, nb = notebook
+    first, bootstrap, parameters = nb.cells[0], *code_cells(nb)[:2]
+    assert first.source.startswith(f"# {int(name[:2])} · ")
+    assert "| reads | writes | takes | of the paper |" in first.source
+    assert "google.colab" in bootstrap.source
+    assert parameters.metadata.tags == ["parameters"]
+    for section in ("## Ours beside the paper's", "## Summary", "## Exercises", "## Provenance"):
+        assert section in text_of(nb)
+    assert code_cells(nb)[-1].source.startswith("kd.runs.finish(")
+    assert 3 <= len(re.findall(r"^\d\. \*\(", text_of(nb), re.MULTILINE)) <= 5
+
+
+def test_bootstrap_is_the_same_in_all():
+    cells = {code_cells(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4))[0].source for name in NOTEBOOKS}
+    assert len(cells) == 1
+
+
+def test_parameters_are_plain_literals_with_a_comment(notebook):
+    name, nb = notebook
+    tagged = [cell for cell in code_cells(nb) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    statements = ast.parse(tagged[0].source).body
+    assert [s.targets[0].id for s in statements] == (STUDY if name[:2] in ("05", "06") else COMMON)
+    for statement in statements:
+        ast.literal_eval(statement.value)
+    assert all("  # " in line for line in tagged[0].source.splitlines())
+
+
+def test_code_cells_are_short():
+    notebooks = [nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4) for name in NOTEBOOKS]
+    lengths = sorted(len(cell.source.splitlines()) for nb in notebooks for cell in code_cells(nb))
+    assert lengths[-1] <= 30
+    assert lengths[len(lengths) // 2] <= 10
+
+
+def test_only_cells_that_hang_on_weights_or_a_clock_are_not_compared(notebook):
+    name, nb = notebook
+    ignored = [cell for cell in code_cells(nb) if "nbval-ignore-output" in cell.metadata.get("tags", [])]
+    if name[:2] in ("01", "05", "06"):
+        assert ignored == [code_cells(nb)[-1]]
+    elif name[:2] in ("02", "03"):
+        assert len([cell for cell in code_cells(nb) if cell not in ignored and cell.outputs]) >= 3
+
+
+def test_the_address_of_the_repository_is_written_alike_everywhere(notebook):
+    name, nb = notebook
+    pyproject = (ROOT / "pyproject.toml").read_text()
+    address = re.search(r'Repository = "https://github\.com/(.+)"', pyproject)[1]
+    assert f"colab/github/{address}" not in text_of(nb)
+    assert f"github/{address}/blob/main/notebooks/{name}.ipynb" in nb.cells[0].source
+    assert f"https://github.com/{address}" in code_cells(nb)[0].source
+
+
+def test_readme_shows_the_table_that_the_files_give(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "workflow"))
+    report = importlib.import_module("report")
+    readme = (ROOT / "README.md").read_text()
+    record = json.loads((ROOT / "results" / "quick" / "table1.json").read_text())
+    paper = json.loads((ROOT / "results" / "paper_table1.json").read_text())["networks"]
+    assert report.table(record, paper) in readme
+    for figure in re.findall(r"!\[[^]]*\]\((figures/[^)]+)\)", readme):
+        assert (ROOT / figure).is_file()

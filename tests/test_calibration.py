@@ -1,0 +1,244 @@
+import calibration as uncertainty_calibration
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.metrics import brier_score_loss, log_loss
+
+from kdutils.calibration import (
+    brier_score,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability_bins,
+    signed_gap,
+)
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+CURVE_MEASURES = (reliability_bins, expected_calibration_error, signed_gap)
+
+
+@st.composite
+def answers(draw):
+    """(confidence, correct) of 1 to 60 images; edges of bins come up often, in single and double precision."""
+    n = draw(st.integers(1, 60))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    width = np.dtype(dtype).itemsize * 8
+    value = st.floats(0, 1, width=width) | st.integers(0, 10).map(lambda k: float(dtype(k / 10)))
+    return draw(hnp.arrays(dtype, n, elements=value)), draw(hnp.arrays(bool, n))
+
+
+def random_probabilities(n, classes=10, seed=0, sharpness=3.0):
+    logits = sharpness * np.random.default_rng(seed).normal(size=(n, classes))
+    probabilities = np.exp(logits)
+    return probabilities / probabilities.sum(1, keepdims=True)
+
+
+def ece_by_definition(confidence, correct, n_bins):
+    n, ece = len(confidence), 0.0
+    for b in range(n_bins):
+        lower, upper = b / n_bins, (b + 1) / n_bins
+        members = [i for i in range(n) if lower < confidence[i] <= upper or (b == 0 and confidence[i] == 0)]
+        if members:
+            accuracy = sum(bool(correct[i]) for i in members) / len(members)
+            mean_confidence = sum(float(confidence[i]) for i in members) / len(members)
+            ece += len(members) / n * abs(accuracy - mean_confidence)
+    return ece
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    ("confidence", "bin_number"), [(0, 0), (0.1, 0), (0.2, 1), (0.3, 2), (0.6, 5), (0.7, 6), (0.9, 8), (1, 9)]
+)
+def test_an_edge_belongs_to_the_bin_that_ends_there(confidence, bin_number, dtype):
+    bins = reliability_bins(np.array([confidence], dtype), [True])
+    assert np.flatnonzero(bins.count).tolist() == [bin_number]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("edge", [0.1, 0.3, 0.6, 0.7, 0.9])
+def test_just_above_an_edge_belongs_to_the_next_bin(edge, dtype):
+    above = np.nextafter(dtype(edge), dtype(1))
+    assert np.flatnonzero(reliability_bins([above], [True]).count).tolist() == [round(edge * 10)]
+
+
+def test_a_curve_by_hand():
+    bins = reliability_bins(np.array([0, 0.1, 0.3, 0.6, 0.7, 1]), np.array([1, 0, 1, 0, 1, 1], bool))
+    nan = np.nan
+    np.testing.assert_array_equal(bins.count, [2, 0, 1, 0, 0, 1, 1, 0, 0, 1])
+    np.testing.assert_allclose(bins.mean_confidence, [0.05, nan, 0.3, nan, nan, 0.6, 0.7, nan, nan, 1])
+    np.testing.assert_allclose(bins.accuracy, [0.5, nan, 1, nan, nan, 0, 1, nan, nan, 1])
+    np.testing.assert_allclose(bins.lower, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    np.testing.assert_allclose(bins.upper, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1])
+
+
+def test_ece_and_signed_gap_by_hand():
+    confidence, correct = np.array([0.9, 0.9, 0.6, 0.6]), np.array([True, False, True, True])
+    assert expected_calibration_error(confidence, correct) == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
+    assert signed_gap(confidence, correct) == pytest.approx(0.75 - 0.75)
+    assert signed_gap(confidence, ~correct) == pytest.approx(0.75 - 0.25)
+
+
+@pytest.mark.parametrize("n_bins", [1, 7, 10, 15])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_ece_is_its_definition(n_bins, dtype):
+    rng = np.random.default_rng(1)
+    confidence = rng.beta(5, 1, 500).astype(dtype)
+    correct = rng.random(500) < confidence**2
+    expected = ece_by_definition(confidence, correct, n_bins)
+    assert expected > 0.05
+    assert expected_calibration_error(confidence, correct, n_bins) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ece_agrees_with_uncertainty_calibration(seed):
+    probabilities = random_probabilities(1_000, seed=seed)
+    labels = np.random.default_rng(seed + 100).integers(0, 10, 1_000)
+    labels[::2] = probabilities.argmax(1)[::2]
+    ours = expected_calibration_error(probabilities.max(1), probabilities.argmax(1) == labels)
+    assert ours == pytest.approx(uncertainty_calibration.get_ece(probabilities, labels, num_bins=10), abs=1e-12)
+
+
+@given(answers(), st.integers(1, 20))
+def test_bins_hold_every_image_once_and_give_back_the_averages(answers, n_bins):
+    confidence, correct = answers
+    bins = reliability_bins(confidence, correct, n_bins)
+    full = bins.count > 0
+    assert bins.count.sum() == len(confidence)
+    assert np.isnan(bins.accuracy[~full]).all()
+    assert np.isnan(bins.mean_confidence[~full]).all()
+    share = bins.count[full] / len(confidence)
+    assert (share * bins.accuracy[full]).sum() == pytest.approx(correct.mean())
+    assert (share * bins.mean_confidence[full]).sum() == pytest.approx(confidence.astype(float).mean(), abs=1e-9)
+
+
+@given(answers(), st.integers(1, 20))
+def test_ece_is_in_0_to_1_and_no_less_than_the_gap(answers, n_bins):
+    confidence, correct = answers
+    ece = expected_calibration_error(confidence, correct, n_bins)
+    assert 0 <= ece <= 1
+    assert ece >= abs(signed_gap(confidence, correct)) - 1e-12
+
+
+@given(answers())
+def test_ece_of_one_bin_is_the_absolute_gap(answers):
+    assert expected_calibration_error(*answers, n_bins=1) == pytest.approx(abs(signed_gap(*answers)), abs=1e-12)
+
+
+@given(answers(), st.integers(1, 6), st.integers(2, 4))
+def test_ece_of_finer_bins_is_no_less(answers, n_bins, factor):
+    confidence, correct = answers[0].astype(float), answers[1]
+    coarse = expected_calibration_error(confidence, correct, n_bins)
+    assert expected_calibration_error(confidence, correct, n_bins * factor) >= coarse - 1e-12
+
+
+@given(answers(), st.randoms(use_true_random=False))
+def test_the_order_of_the_images_does_not_matter(answers, random):
+    confidence, correct = answers
+    order = random.sample(range(len(confidence)), len(confidence))
+    for measure in (expected_calibration_error, signed_gap):
+        assert measure(confidence[order], correct[order]) == pytest.approx(measure(confidence, correct), abs=1e-12)
+
+
+@pytest.mark.parametrize("measure", CURVE_MEASURES)
+@pytest.mark.parametrize(
+    ("confidence", "message"),
+    [
+        ([], "confidence must be a non-empty"),
+        (0.5, "confidence must be a non-empty"),
+        ([[0.5, 0.5]], "confidence must be a non-empty"),
+        ([0.5, np.nan], "got nan at index 1"),
+        ([0.5, 1.0000001], r"in \[0, 1\], got 1.0000001 at index 1"),
+        ([-0.1, 0.5], r"in \[0, 1\], got -0.1 at index 0"),
+        ([np.inf, 0.5], "got inf at index 0"),
+        (["0.5", "0.6"], "must be numbers"),
+        ([True, False], "must be numbers"),
+    ],
+)
+def test_a_wrong_confidence_is_refused(measure, confidence, message):
+    with pytest.raises(ValueError, match=message):
+        measure(confidence, np.ones(np.size(confidence), bool))
+
+
+@pytest.mark.parametrize("measure", CURVE_MEASURES)
+@pytest.mark.parametrize(
+    "correct", [[True], [True] * 3, [[True, False]], True, [0.5, 1], [2, 1], [np.nan, 1], ["a", "b"]]
+)
+def test_a_wrong_correct_is_refused(measure, correct):
+    with pytest.raises(ValueError, match="correct must be"):
+        measure([0.5, 0.6], correct)
+
+
+@pytest.mark.parametrize("measure", [reliability_bins, expected_calibration_error])
+@pytest.mark.parametrize("n_bins", [0, -1, 2.5, 10.0, True, "10", None])
+def test_a_wrong_number_of_bins_is_refused(measure, n_bins):
+    with pytest.raises(ValueError, match="n_bins must be a whole number"):
+        measure([0.5], [True], n_bins)
+
+
+@pytest.mark.parametrize("measure", CURVE_MEASURES)
+def test_correct_may_be_ones_and_zeros(measure):
+    confidence = [0.35, 0.95]
+    np.testing.assert_equal(vars_of(measure(confidence, [1, 0])), vars_of(measure(confidence, [True, False])))
+
+
+def vars_of(result):
+    return result if isinstance(result, float) else vars(result)
+
+
+@pytest.mark.parametrize("measure", CURVE_MEASURES)
+def test_curve_measures_leave_their_arrays_alone(measure):
+    confidence, correct = np.array([1, 0.3, 0]), np.array([True, False, True])
+    measure(confidence, correct)
+    assert confidence.tolist() == [1, 0.3, 0]
+    assert correct.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("classes", [2, 10])
+def test_brier_and_nll_agree_with_scikit_learn(seed, classes):
+    probabilities = random_probabilities(200, classes, seed)
+    labels = np.random.default_rng(seed).integers(0, classes, 200)
+    brier = brier_score_loss(labels, probabilities, labels=range(classes), scale_by_half=False)
+    assert brier_score(probabilities, labels) == pytest.approx(brier, rel=1e-12)
+    nll = log_loss(labels, probabilities, labels=range(classes))
+    assert negative_log_likelihood(probabilities, labels) == pytest.approx(nll, rel=1e-12)
+
+
+def test_brier_and_nll_by_hand():
+    probabilities = np.array([[1.0, 0.0, 0.0], [0.2, 0.5, 0.3]])
+    assert brier_score(probabilities, [0, 2]) == pytest.approx((0 + 0.04 + 0.25 + 0.49) / 2)
+    assert negative_log_likelihood(probabilities, [0, 2]) == pytest.approx(-np.log(0.3) / 2)
+    assert brier_score([[1.0, 0.0]], [1]) == 2
+    assert negative_log_likelihood([[1.0, 0.0]], [1]) == np.inf
+
+
+@pytest.mark.parametrize("measure", [brier_score, negative_log_likelihood])
+@pytest.mark.parametrize(
+    ("probabilities", "labels", "message"),
+    [
+        (np.empty((0, 3)), [], "probabilities must be a non-empty"),
+        ([0.5, 0.5], [0, 1], "probabilities must be a non-empty"),
+        ([[0.5, 0.4]], [0], "row 0 sums to 0.9"),
+        ([[1.0, np.nan]], [0], "got nan"),
+        ([[1.5, -0.5]], [0], "got 1.5"),
+        ([[0.5, 0.5]], [0, 1], r"labels must be \(1,\)"),
+        ([[0.5, 0.5]], [2], "from 0 to 1"),
+        ([[0.5, 0.5]], [-1], "from 0 to 1"),
+        ([[0.5, 0.5]], [0.0], "whole numbers"),
+        ([[0.5, 0.5]], [True], "whole numbers"),
+    ],
+)
+def test_wrong_probabilities_or_labels_are_refused(measure, probabilities, labels, message):
+    with pytest.raises(ValueError, match=message):
+        measure(probabilities, labels)
+
+
+@pytest.mark.parametrize("measure", [brier_score, negative_log_likelihood])
+def test_scores_leave_their_arrays_alone(measure):
+    probabilities, labels = random_probabilities(5), np.arange(5)
+    before = probabilities.copy()
+    measure(probabilities, labels)
+    np.testing.assert_array_equal(probabilities, before)
+    assert labels.tolist() == [0, 1, 2, 3, 4]

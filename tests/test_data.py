@@ -1,0 +1,216 @@
+import hashlib
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import kdutils as kd
+from kdutils import data
+
+CHANGED = b"\x00" * 10_008
+
+
+@pytest.fixture
+def copies(mnist):
+    """A source: the real files, copied to where a source puts them."""
+
+    def fetch(folder):
+        for name in data.FILES:
+            shutil.copy(data.default_root() / name, folder / name)
+        return folder
+
+    return fetch
+
+
+@pytest.fixture
+def stored(scratch, copies):
+    return copies(scratch)
+
+
+def test_mnist_is_what_its_publishers_say(mnist):
+    assert mnist.train_images.shape == (60_000, 1, 28, 28)
+    assert mnist.test_images.shape == (10_000, 1, 28, 28)
+    assert {array.dtype for array in vars(mnist).values()} == {np.dtype(np.uint8)}
+    assert mnist.train_labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert mnist.test_labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    assert np.bincount(mnist.train_labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert mnist.train_images.mean() / 255 == pytest.approx(data.MEAN, abs=5e-5)
+    assert mnist.train_images.std() / 255 == pytest.approx(data.STANDARD_DEVIATION, abs=5e-5)
+
+
+@pytest.mark.parametrize("name", kd.PROFILES)
+def test_the_parts_have_their_sizes_and_equally_frequent_classes(mnist, name):
+    profile = kd.PROFILES[name]
+    for part, whole in {"train": 50_000, "validation": 10_000, "test": 10_000}.items():
+        n = getattr(profile, f"{part}_images")
+        found = data.split(mnist, profile)[part]
+        assert len(found) == len(found.images) == n
+        counts = np.bincount(found.labels, minlength=10)
+        assert n == whole or (counts == n // 10).all()
+        assert (counts > 0).all()
+
+
+def test_the_whole_split_is_the_publishers_order(mnist):
+    parts = data.split(mnist, kd.PROFILES["paper"])
+    np.testing.assert_array_equal(parts["train"].images, mnist.train_images[:50_000])
+    np.testing.assert_array_equal(parts["validation"].images, mnist.train_images[50_000:])
+    np.testing.assert_array_equal(parts["validation"].labels, mnist.train_labels[50_000:])
+    np.testing.assert_array_equal(parts["test"].labels, mnist.test_labels)
+
+
+@pytest.mark.parametrize("name", kd.PROFILES)
+def test_no_image_is_in_two_parts(mnist, name):
+    parts = data.split(mnist, kd.PROFILES[name]).values()
+    contents = [{image.tobytes() for image in part.images} for part in parts]
+    assert len(set.union(*contents)) == sum(map(len, parts))
+
+
+def test_a_smaller_part_has_the_first_images_of_each_class(mnist, tiny):
+    train = data.split(mnist, tiny)["train"]
+    for digit in range(10):
+        first = np.flatnonzero(mnist.train_labels == digit)[:3]
+        np.testing.assert_array_equal(train.images[train.labels == digit], mnist.train_images[first])
+
+
+def test_images_keep_their_labels_in_a_smaller_part(mnist, tiny):
+    label_of = {i.tobytes(): y for i, y in zip(mnist.test_images, mnist.test_labels, strict=True)}
+    test = data.split(mnist, tiny)["test"]
+    assert [label_of[image.tobytes()] for image in test.images] == test.labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong"), [("train", 55), ("train", 49_990), ("train", 60_000), ("validation", 20_000), ("test", 12)]
+)
+def test_a_size_that_classes_cannot_share_is_refused(mnist, part, wrong):
+    sizes = {"train_images": 60, "validation_images": 50, "test_images": 50} | {f"{part}_images": wrong}
+    profile = kd.Profile("wrong", **sizes, epochs=1, batch_size=10, peak_learning_rate=1e-3, mc_passes=1)
+    with pytest.raises(ValueError, match=f"{part}_images must be .* multiple of 10 up to .* got {wrong}"):
+        data.split(mnist, profile)
+
+
+def test_preprocess_by_hand(mnist):
+    image = mnist.test_images[:1]
+    found = data.preprocess(image).numpy()
+    expected = np.full((1, 1, 32, 32), -0.1307 / 0.3081)
+    expected[:, :, 2:30, 2:30] = (image / 255 - 0.1307) / 0.3081
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_preprocess_takes_arrays_and_tensors_and_leaves_them_alone(mnist):
+    images = mnist.test_images[:3].copy()
+    tensor = torch.from_numpy(images.copy())
+    assert torch.equal(data.preprocess(images), data.preprocess(tensor))
+    np.testing.assert_array_equal(images, mnist.test_images[:3])
+    np.testing.assert_array_equal(tensor.numpy(), images)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((2, 1, 28, 28), np.float32),
+        np.zeros((2, 1, 28, 28), np.int64),
+        np.zeros((2, 28, 28), np.uint8),
+        np.zeros((2, 1, 32, 32), np.uint8),
+        np.zeros((1, 28, 28), np.uint8),
+    ],
+)
+def test_preprocess_refuses_other_types_and_shapes(wrong):
+    with pytest.raises(ValueError, match=r"images must be uint8 \(n, 1, 28, 28\), got"):
+        data.preprocess(wrong)
+
+
+def test_data_lie_where_the_environment_says(monkeypatch, scratch, stored):
+    monkeypatch.setenv("KDUTILS_DATA", str(stored))
+    monkeypatch.setattr(data, "SOURCES", {})
+    monkeypatch.chdir(scratch)
+    assert data.default_root() == stored
+    assert len(data.load_mnist().test_labels) == 10_000
+
+
+def test_data_lie_in_the_repository_unless_told_otherwise(monkeypatch, scratch):
+    monkeypatch.delenv("KDUTILS_DATA", raising=False)
+    (scratch / "notebooks").mkdir()
+    (scratch / "pyproject.toml").touch()
+    monkeypatch.chdir(scratch / "notebooks")
+    assert data.default_root() == scratch / "data"
+
+
+@pytest.mark.parametrize("name", data.FILES)
+def test_a_damaged_file_is_named(monkeypatch, stored, name):
+    content = bytearray((stored / name).read_bytes())
+    content[-1] ^= 1
+    (stored / name).write_bytes(content)
+    monkeypatch.setattr(data, "SOURCES", {})
+    with pytest.raises(ValueError, match=f"{name} is damaged") as error:
+        data.load_mnist(stored)
+    assert all(other not in str(error.value) for other in data.FILES if other != name)
+
+
+def test_missing_files_are_fetched_and_the_others_kept(monkeypatch, stored, copies):
+    root = stored
+    missing, kept = "train-labels-idx1-ubyte", root / "t10k-labels-idx1-ubyte"
+    (root / missing).unlink()
+    before = kept.stat().st_mtime_ns, kept.stat().st_ino
+    monkeypatch.setattr(data, "SOURCES", {"a copy": copies})
+    assert data.load_mnist(root).train_labels[:3].tolist() == [5, 0, 4]
+    assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == before
+    assert hashlib.md5((root / missing).read_bytes()).hexdigest() == data.FILES[missing]
+
+
+def test_a_new_folder_gets_the_four_files_and_nothing_else(monkeypatch, scratch, copies):
+    monkeypatch.setattr(data, "SOURCES", {"a copy": copies})
+    root = scratch / "not" / "there"
+    data.load_mnist(root)
+    assert sorted(path.name for path in root.iterdir()) == sorted(data.FILES)
+
+
+def test_the_next_source_is_asked_when_one_fails(monkeypatch, scratch, copies):
+    def fails(folder):
+        (folder / "half a file").write_bytes(b"half")
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(data, "SOURCES", {"a mirror": fails, "a copy": copies})
+    assert len(data.load_mnist(scratch).train_labels) == 60_000
+    assert sorted(path.name for path in scratch.iterdir()) == sorted(data.FILES)
+
+
+def test_if_every_source_fails_one_error_says_all(monkeypatch, scratch):
+    def unreachable(folder):
+        (folder / "half a file").write_bytes(b"half")
+        raise OSError("no route to host\nand more lines")
+
+    def broken(folder):
+        raise RuntimeError
+
+    monkeypatch.setattr(data, "SOURCES", {"a mirror": unreachable, "a package": broken})
+    with pytest.raises(FileNotFoundError) as error:
+        data.load_mnist(scratch)
+    message = str(error.value)
+    assert "a mirror: no route to host;" in message
+    assert "a package: RuntimeError" in message
+    assert str(scratch) in message
+    assert all(name in message for name in data.FILES)
+    assert "\n" not in message
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_damaged_download_is_not_put_in_place(monkeypatch, scratch, copies):
+    def damaged(folder):
+        copies(folder)
+        (folder / "t10k-labels-idx1-ubyte").write_bytes(CHANGED)
+        return folder
+
+    monkeypatch.setattr(data, "SOURCES", {"a mirror": damaged})
+    with pytest.raises(FileNotFoundError, match="t10k-labels-idx1-ubyte is damaged"):
+        data.load_mnist(scratch)
+    assert not (scratch / "t10k-labels-idx1-ubyte").exists()
+    for path in scratch.iterdir():
+        assert hashlib.md5(path.read_bytes()).hexdigest() == data.FILES[path.name]
+
+
+def test_images_on_a_gpu_are_preprocessed_there(fake_gpu):
+    with fake_gpu:
+        found = data.preprocess(torch.zeros(3, 1, 28, 28, dtype=torch.uint8, device="cuda"))
+    assert (found.device.type, found.dtype, found.shape) == ("cuda", torch.float32, (3, 1, 32, 32))

@@ -1,0 +1,37 @@
+"""environment.yml, pyproject.toml and what is installed agree."""
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+PINS = dict(re.findall(r"^ *- ([\w-]+)==(\S+)$", (ROOT / "environment.yml").read_text(), re.MULTILINE))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+RANGES = [
+    Requirement(text)
+    for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+    for text in group
+]
+
+
+def test_every_range_has_a_pin_and_every_pin_a_range():
+    assert {requirement.name for requirement in RANGES} == set(PINS)
+
+
+@pytest.mark.parametrize("requirement", RANGES, ids=str)
+def test_the_pin_lies_in_the_range(requirement):
+    assert requirement.specifier.contains(PINS[requirement.name])
+
+
+@pytest.mark.parametrize(("name", "pinned"), PINS.items())
+def test_the_pinned_version_is_installed(name, pinned):
+    assert version(name) == pinned
+
+
+def test_python_has_a_lower_bound_and_no_upper_one():
+    assert PROJECT["requires-python"] == ">=3.11"
+    assert re.search(r"^ *- python=3\.11$", (ROOT / "environment.yml").read_text(), re.MULTILINE)

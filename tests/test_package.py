@@ -1,0 +1,81 @@
+import importlib.metadata
+import os
+import subprocess
+import sys
+
+import pytest
+
+import kdutils as kd
+
+BLOCK_TORCH = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+READ_RESULTS = """
+import kdutils as kd
+run = kd.Run({profile}, 0, {root!r}, read_only=True)
+teacher, student = run.predictions("SN1"), run.predictions("KD-SN1")
+ece = kd.calibration.expected_calibration_error(student.confidence, student.correct)
+mupe = kd.transfer.mupe(teacher.confidence, student.confidence)
+run.history("SN1"), kd.runs.provenance()
+print(ece, mupe)
+"""
+DRAW = """
+bins = kd.calibration.reliability_bins(student.confidence, student.correct)
+kd.plots.calibration_curves({"KD-SN1": bins}, "a title")
+"""
+
+
+def python(code, folder):
+    environment = os.environ | {"MPLBACKEND": "agg"}
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("name", kd.__all__)
+def test_every_public_name_is_there(name):
+    assert hasattr(kd, name)
+    assert name in dir(kd)
+
+
+def test_short_names_are_those_of_their_modules():
+    assert kd.Run is kd.runs.Run
+    assert kd.Profile is kd.profiles.Profile
+    assert kd.PROFILES is kd.profiles.PROFILES
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'kdutils' has no attribute 'registry'"):
+        _ = kd.registry
+
+
+def test_the_version_is_that_of_the_installed_package():
+    assert kd.__version__ == importlib.metadata.version("kdutils")
+
+
+def test_importing_the_package_loads_none_of_its_modules(tmp_path):
+    code = "import sys, kdutils; print(*sorted(name for name in sys.modules if name.startswith('kdutils')))"
+    assert python(code, tmp_path) == ["kdutils"]
+
+
+@pytest.mark.parametrize("name", ["calibration", "transfer", "profiles", "plots", "runs", "data", "Run", "PROFILES"])
+def test_what_works_on_arrays_does_not_import_torch(name, tmp_path):
+    code = f"import sys, kdutils as kd; kd.{name}; print('torch' in sys.modules, 'torchvision' in sys.modules)"
+    assert python(code, tmp_path) == ["False", "False"]
+
+
+def test_stored_predictions_are_read_and_measured_without_torch(finished_run, tmp_path):
+    read = READ_RESULTS.format(profile=f"kd.{finished_run.profile!r}", root=str(finished_run.root))
+    teacher, student = finished_run.predictions("SN1"), finished_run.predictions("KD-SN1")
+    ece = kd.calibration.expected_calibration_error(student.confidence, student.correct)
+    expected = [str(ece), str(kd.transfer.mupe(teacher.confidence, student.confidence))]
+    assert python(BLOCK_TORCH + read + DRAW, tmp_path) == expected
+    assert python(read + "import sys; print('torch' in sys.modules)", tmp_path) == [*expected, "False"]

@@ -1,0 +1,110 @@
+import dataclasses
+import math
+
+import pytest
+
+import kdutils as kd
+from kdutils.profiles import check_soft_weight, check_temperature, derive_seed, resolve, whole_number
+
+
+def variant(**changes):
+    return dataclasses.replace(kd.PROFILES["smoke"], **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "validation", "test", "epochs", "passes"),
+    [
+        ("smoke", 1_000, 500, 500, 1, 5),
+        ("quick", 8_000, 2_000, 10_000, 3, 100),
+        ("paper", 50_000, 10_000, 10_000, 4, 100),
+    ],
+)
+def test_the_three_scales(name, train, validation, test, epochs, passes):
+    profile = kd.PROFILES[name]
+    assert profile.name == name
+    assert (profile.train_images, profile.validation_images, profile.test_images) == (train, validation, test)
+    assert (profile.epochs, profile.mc_passes) == (epochs, passes)
+    assert (profile.temperature, profile.soft_weight, profile.scale_by_temperature_squared) == (4.0, 0.5, True)
+
+
+def test_profiles_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        kd.PROFILES["paper"].epochs = 1
+
+
+def test_resolve_takes_a_name_or_a_profile():
+    mine = variant(name="mine")
+    assert resolve("quick") is kd.PROFILES["quick"]
+    assert resolve(mine) is mine
+
+
+@pytest.mark.parametrize("unknown", ["Quick", "", None, 3])
+def test_resolve_lists_the_known_profiles(unknown):
+    with pytest.raises(ValueError, match="smoke, quick, paper"):
+        resolve(unknown)
+
+
+@pytest.mark.parametrize(
+    "field", ["train_images", "validation_images", "test_images", "epochs", "batch_size", "mc_passes"]
+)
+@pytest.mark.parametrize("wrong", [0, -1, 2.0, "3", True, None])
+def test_counts_are_positive_whole_numbers(field, wrong):
+    with pytest.raises(ValueError, match=f"{field} must be a whole number of at least 1"):
+        variant(**{field: wrong})
+
+
+@pytest.mark.parametrize("field", ["peak_learning_rate", "weight_decay"])
+@pytest.mark.parametrize("wrong", [-1e-4, math.nan, math.inf, "0.1"])
+def test_rates_are_finite_and_not_negative(field, wrong):
+    with pytest.raises(ValueError, match=field):
+        variant(**{field: wrong})
+
+
+@pytest.mark.parametrize("wrong", [0, -1, math.nan, math.inf, "4", None])
+def test_temperature_is_finite_and_above_0(wrong):
+    with pytest.raises(ValueError, match="temperature"):
+        variant(temperature=wrong)
+    with pytest.raises(ValueError, match="temperature"):
+        check_temperature(wrong)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan, "0.5", None])
+def test_soft_weight_is_in_0_to_1(wrong):
+    with pytest.raises(ValueError, match="soft_weight"):
+        variant(soft_weight=wrong)
+    with pytest.raises(ValueError, match="soft_weight"):
+        check_soft_weight(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["", "Mine", "a/b", "../up", ".hidden", "a b", "a" * 65, None])
+def test_a_name_is_fit_for_a_folder(wrong):
+    with pytest.raises(ValueError, match="name must be"):
+        variant(name=wrong)
+
+
+@pytest.mark.parametrize("wrong", [1, "yes", None])
+def test_scaling_is_true_or_false(wrong):
+    with pytest.raises(ValueError, match="scale_by_temperature_squared"):
+        variant(scale_by_temperature_squared=wrong)
+
+
+@pytest.mark.parametrize("value", [0, 7, 10**12])
+def test_whole_number_gives_an_int(value):
+    assert whole_number("n", value, minimum=0) == value
+
+
+def test_derived_seeds_differ_by_seed_and_by_purpose_and_fit_a_generator():
+    words = [(0, "TN", "order", 1), (1, "TN", "order", 1), (0, "SN1", "order", 1), (0, "TN", "order", 2), (0, "TN")]
+    seeds = {derive_seed(*w) for w in words}
+    assert len(seeds) == len(words)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_derived_seeds_stay_what_they_were():
+    assert derive_seed(0, "SN2", "initialisation") == 5220090926810500867
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, "0", True])
+def test_a_seed_is_a_whole_number(wrong):
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        derive_seed(wrong, "order")

@@ -1,0 +1,609 @@
+import datetime
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+
+import kdutils as kd
+from kdutils import data, mc_dropout, models, runs, training
+from kdutils.profiles import derive_seed
+from kdutils.runs import NETWORKS, from_parameters, parse_seeds, write_atomically
+
+STORED = {
+    "TN": {"weights.safetensors", "history.json", "manifest.json", "soft_targets.npz"},
+    "SN1": {"weights.safetensors", "history.json", "manifest.json", "predictions.npz"},
+    "KD-SN1": {"weights.safetensors", "history.json", "manifest.json", "predictions.npz"},
+}
+
+
+@pytest.fixture
+def copied(finished_run, scratch):
+    """A function: a Run of its own with copies of the named networks."""
+
+    def copy(*names, **options):
+        for name in names:
+            shutil.copytree(finished_run.folder / name, scratch / "tiny" / "seed-0" / name)
+        return kd.Run(finished_run.profile, 0, scratch, device="cpu", **options)
+
+    return copy
+
+
+@pytest.fixture
+def repository(scratch, monkeypatch):
+    """An empty repository as the working directory."""
+    (scratch / "notebooks").mkdir()
+    (scratch / "pyproject.toml").touch()
+    monkeypatch.chdir(scratch)
+    monkeypatch.delenv("KDUTILS_PROFILE", raising=False)
+    return scratch
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def read(run, name, file="manifest.json"):
+    return json.loads((run.folder / name / file).read_text())
+
+
+def edit_manifest(run, name, **changes):
+    path = run.folder / name / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def strings(value):
+    if isinstance(value, dict):
+        return [*value, *(s for v in value.values() for s in strings(v))]
+    return [value] if isinstance(value, str) else []
+
+
+# What is stored
+
+
+def test_each_network_has_its_folder_with_these_files_and_no_others(finished_run, tiny):
+    assert finished_run.folder == finished_run.root / "tiny" / "seed-0"
+    expected = {f"tiny/seed-0/{name}/{file}" for name, of_network in STORED.items() for file in of_network}
+    assert set(files(finished_run.root)) == expected
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_manifest_says_what_was_made_of_what(finished_run, tiny, name):
+    manifest = read(finished_run, name)
+    assert manifest["network"] == name
+    assert manifest["profile"] == asdict(tiny)
+    assert (manifest["seed"], manifest["results_version"]) == (0, runs.RESULTS_VERSION)
+    outputs = {file: sha256(finished_run.folder / name / file) for file in STORED[name] - {"manifest.json"}}
+    assert manifest["outputs"] == outputs
+    assert set(manifest["inputs"]) == {"train", "validation", "test"} | ({"teacher"} if name == "KD-SN1" else set())
+    for part in ("train", "validation", "test"):
+        images, labels = vars(finished_run.parts[part]).values()
+        assert manifest["inputs"][part] == hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    assert manifest == finished_run.manifest(name)
+
+
+def test_manifest_of_a_student_names_its_teachers_weights(finished_run):
+    teacher = sha256(finished_run.folder / "TN" / "weights.safetensors")
+    assert read(finished_run, "KD-SN1")["inputs"]["teacher"] == teacher
+
+
+def test_manifest_says_where_and_when_without_naming_the_machine(finished_run):
+    manifest = read(finished_run, "SN1")
+    assert datetime.datetime.fromisoformat(manifest["made"]).utcoffset() == datetime.timedelta(0)
+    assert manifest["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert manifest["versions"]["python"] == platform.python_version()
+    assert manifest["versions"]["kdutils"] == kd.__version__
+    assert manifest["hardware"]["cores"] == os.cpu_count()
+    assert set(manifest["seconds"]) == {"training", "evaluation", "prediction"}
+    assert manifest["commit"] is None or re.fullmatch(r"[0-9a-f]{40}\+?", manifest["commit"])
+    assert (manifest["device"], manifest["training_precision"]) in [("cpu", "float32"), ("cpu", "bfloat16")]
+    private = {str(finished_run.root), str(runs.project_root()), platform.node()} - {""}
+    for text in strings(manifest):
+        assert not text.startswith(("/", "~"))
+        assert not any(word in text for word in private)
+
+
+def test_history_has_every_epoch_and_the_accuracies_at_the_end(finished_run):
+    history, parts = finished_run.history("SN1"), finished_run.parts
+    assert history == read(finished_run, "SN1", "history.json")
+    assert [epoch["epoch"] for epoch in history["epochs"]] == [1, 2]
+    assert all(set(epoch) == {"epoch", "loss", "validation_accuracy"} for epoch in history["epochs"])
+    network = finished_run.network("SN1")
+    for part in ("train", "validation", "test"):
+        expected = training.accuracy(models.logits(network, parts[part].images), parts[part].labels)
+        assert history[f"{part}_accuracy"] == expected
+    assert finished_run.history("TN").keys() == {"epochs", "train_accuracy", "validation_accuracy"}
+
+
+def test_soft_targets_are_the_teachers_logits_in_the_order_of_the_training_images(finished_run):
+    found = finished_run.soft_targets()
+    expected = models.logits(finished_run.network("TN"), finished_run.parts["train"].images).numpy()
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["SN1", "KD-SN1"])
+def test_predictions_come_back_as_they_were_made(finished_run, name):
+    found, test = finished_run.predictions(name), finished_run.parts["test"]
+    seed = derive_seed(0, name, "mc_dropout")
+    made = mc_dropout.predict(finished_run.network(name), test.images, passes=3, seed=seed)
+    np.testing.assert_array_equal(found.labels, test.labels)
+    np.testing.assert_allclose(found.mc_mean, made.mean, rtol=0.01, atol=1e-3)
+    np.testing.assert_allclose(found.deterministic, made.deterministic, rtol=0.01, atol=1e-3)
+    np.testing.assert_allclose(found.mc_mean.sum(1), 1, rtol=1e-12)
+    np.testing.assert_allclose(found.expected_entropy, made.expected_entropy, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(found.expected_max, made.expected_max, rtol=1e-6)
+    variance = np.take_along_axis(made.variance, made.predicted[:, None], axis=1)[:, 0]
+    np.testing.assert_allclose(found.mc_variance, variance, rtol=1e-6, atol=1e-12)
+
+
+def test_confidences_near_1_come_back_within_a_hundred_thousandth(copied):
+    run = copied("SN1")
+    network = run.network("SN1")
+    with torch.no_grad():
+        network.classifier[-1].weight.mul_(4)
+    sure = runs.to_safetensors(network.state_dict())
+    (run.folder / "SN1" / "weights.safetensors").write_bytes(sure)
+    edit_manifest(
+        run,
+        "SN1",
+        outputs={
+            "weights.safetensors": hashlib.sha256(sure).hexdigest(),
+            "history.json": read(run, "SN1")["outputs"]["history.json"],
+        },
+    )
+    found = run.predictions("SN1")
+    seed = derive_seed(0, "SN1", "mc_dropout")
+    made = mc_dropout.predict(network, run.parts["test"].images, passes=3, seed=seed)
+    for ours, exact in [
+        (found.confidence, made.confidence),
+        (found.deterministic_confidence, made.deterministic.max(1)),
+    ]:
+        near_1 = exact > 0.998
+        assert (near_1 & (exact < 0.99999)).any()
+        assert np.abs(ours - exact)[near_1].max() < 1e-5
+
+
+def test_predictions_name_their_classes_and_confidences(finished_run):
+    found = finished_run.predictions("SN1")
+    np.testing.assert_array_equal(found.confidence, found.mc_mean.max(1))
+    np.testing.assert_array_equal(found.correct, found.mc_mean.argmax(1) == found.labels)
+    np.testing.assert_array_equal(found.deterministic_confidence, found.deterministic.max(1))
+    np.testing.assert_array_equal(found.deterministic_correct, found.deterministic.argmax(1) == found.labels)
+    assert found.correct.dtype == bool
+    assert 0 < found.correct.mean() < 1
+
+
+@pytest.mark.parametrize("file", ["SN1/predictions.npz", "TN/soft_targets.npz"])
+def test_arrays_are_stored_without_pickle(finished_run, file):
+    with np.load(finished_run.folder / file, allow_pickle=False) as stored:
+        kinds = {key: (stored[key].dtype.name, stored[key].shape) for key in stored.files}
+    if file == "TN/soft_targets.npz":
+        assert kinds == {"logits": ("float32", (30, 10))}
+    else:
+        two = dict.fromkeys(("mc_mean", "deterministic"), ("float16", (50, 10)))
+        three = dict.fromkeys(("mc_variance", "expected_entropy", "expected_max"), ("float32", (50,)))
+        assert kinds == {"labels": ("uint8", (50,))} | two | three
+
+
+# What is reused, gone on with, or refused
+
+
+def test_a_second_call_makes_nothing_anew(finished_run, tiny):
+    before = files(finished_run.root)
+    again = kd.Run(tiny, 0, finished_run.root, device="cpu")
+    for name in ("SN1", "KD-SN1"):
+        again.predictions(name)
+        again.network(name)
+        again.history(name)
+    again.network("TN")
+    again.soft_targets()
+    assert files(finished_run.root) == before
+
+
+def test_a_loaded_network_is_the_trained_one_in_evaluation_mode(finished_run, copied):
+    run = copied()
+    trained = run.network("SN1")
+    loaded = kd.Run(run.profile, 0, run.root, device="cpu").network("SN1")
+    for network in (trained, loaded):
+        assert not any(module.training for module in network.modules())
+    for key, weights in trained.state_dict().items():
+        assert torch.equal(weights, loaded.state_dict()[key])
+
+
+def test_two_runs_in_two_folders_agree_bit_by_bit(finished_run, copied):
+    other = copied()
+    other.predictions("SN1")
+    assert read(other, "SN1")["outputs"]["weights.safetensors"] == sha256(
+        finished_run.folder / "SN1/weights.safetensors"
+    )
+    assert other.history("SN1") == finished_run.history("SN1")
+    for key, array in vars(other.predictions("SN1")).items():
+        np.testing.assert_array_equal(array, getattr(finished_run.predictions("SN1"), key))
+
+
+def test_another_seed_is_another_network_on_the_same_data(finished_run, tiny, scratch):
+    other = kd.Run(tiny, 1, scratch, device="cpu")
+    for part in ("train", "validation", "test"):
+        np.testing.assert_array_equal(other.parts[part].images, finished_run.parts[part].images)
+        np.testing.assert_array_equal(other.parts[part].labels, finished_run.parts[part].labels)
+    weights = other.network("SN1").state_dict()
+    assert other.folder == scratch / "tiny" / "seed-1"
+    for key, value in finished_run.network("SN1").state_dict().items():
+        assert not torch.equal(value, weights[key])
+
+
+def test_a_network_starts_from_the_same_weights_with_and_without_distillation(copied, monkeypatch):
+    run, started = copied("TN"), {}
+
+    def stop(model, *_, name, teacher_logits, **__):
+        started[name] = model.state_dict(), teacher_logits
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", stop)
+    for name in ("SN1", "KD-SN1"):
+        with pytest.raises(KeyboardInterrupt):
+            run.network(name)
+    for key, weights in started["SN1"][0].items():
+        assert torch.equal(weights, started["KD-SN1"][0][key])
+    assert started["SN1"][1] is None
+    np.testing.assert_array_equal(started["KD-SN1"][1], run.soft_targets())
+
+
+def interrupt_in_the_second_epoch(run, name, monkeypatch):
+    preprocess, batches = data.preprocess, iter(range(100))
+
+    def interrupted(images):
+        if torch.is_grad_enabled() and next(batches) == 4:
+            raise KeyboardInterrupt
+        return preprocess(images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "preprocess", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.network(name)
+
+
+def test_an_interrupted_network_is_gone_on_with_to_the_same_weights(finished_run, copied, monkeypatch, capsys):
+    run = copied("TN")
+    interrupt_in_the_second_epoch(run, "KD-SN1", monkeypatch)
+    assert set(files(run.folder / "KD-SN1")) == {"manifest.json", "checkpoint.safetensors"}
+    assert read(run, "KD-SN1")["outputs"] == {}
+
+    kd.Run(run.profile, 0, run.root, device="cpu").network("KD-SN1")
+    assert "KD-SN1: goes on after epoch 1 of 2" in capsys.readouterr().out
+    assert set(files(run.folder / "KD-SN1")) == STORED["KD-SN1"] - {"predictions.npz"}
+    straight = finished_run.manifest("KD-SN1")["outputs"]["weights.safetensors"]
+    assert sha256(run.folder / "KD-SN1" / "weights.safetensors") == straight
+
+
+@pytest.mark.parametrize("changed", ["train", "teacher"])
+def test_a_network_begun_with_other_data_or_another_teacher_is_not_gone_on_with(copied, monkeypatch, changed):
+    run = copied("TN")
+    interrupt_in_the_second_epoch(run, "KD-SN1", monkeypatch)
+    edit_manifest(run, "KD-SN1", inputs=read(run, "KD-SN1")["inputs"] | {changed: "0" * 64})
+    with pytest.raises(ValueError, match="KD-SN1 was begun with other data or another teacher"):
+        run.network("KD-SN1")
+
+
+def test_predictions_without_their_manifest_are_made_again(finished_run, copied):
+    run = copied("SN1")
+    outputs = read(run, "SN1")["outputs"]
+    history = {key: v for key, v in run.history("SN1").items() if key != "test_accuracy"}
+    old = hashlib.sha256(runs.to_json(history)).hexdigest()
+    edit_manifest(run, "SN1", outputs={"weights.safetensors": outputs["weights.safetensors"], "history.json": old})
+    np.testing.assert_array_equal(run.predictions("SN1").mc_mean, finished_run.predictions("SN1").mc_mean)
+    assert read(run, "SN1")["outputs"] == outputs
+
+
+@pytest.mark.parametrize("ask", ["network", "predictions", "history", "manifest"])
+def test_what_other_settings_made_is_refused_with_what_differs(finished_run, ask):
+    before = files(finished_run.root)
+    changed = replace(finished_run.profile, epochs=3, temperature=2.0)
+    run = kd.Run(changed, 0, finished_run.root, device="cpu")
+    with pytest.raises(ValueError, match="SN1 was made with other settings") as error:
+        getattr(run, ask)("SN1")
+    assert "epochs is 2, asked for is 3" in str(error.value)
+    assert "temperature is 4.0, asked for is 2.0" in str(error.value)
+    assert "batch_size" not in str(error.value)
+    assert files(finished_run.root) == before
+
+
+def test_what_older_code_made_is_refused(finished_run, monkeypatch):
+    monkeypatch.setattr(runs, "RESULTS_VERSION", runs.RESULTS_VERSION + 1)
+    with pytest.raises(ValueError, match="results_version is 1, asked for is 2"):
+        finished_run.predictions("SN1")
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit", "cut short", "gone"])
+@pytest.mark.parametrize(
+    ("name", "file", "ask"),
+    [
+        ("SN1", "weights.safetensors", lambda run: run.network("SN1")),
+        ("SN1", "history.json", lambda run: run.history("SN1")),
+        ("SN1", "predictions.npz", lambda run: run.predictions("SN1")),
+        ("TN", "soft_targets.npz", lambda run: run.soft_targets()),
+        ("TN", "soft_targets.npz", lambda run: run.network("KD-SN1")),
+    ],
+    ids=["weights", "history", "predictions", "soft targets", "soft targets of a student"],
+)
+def test_a_damaged_file_is_refused_by_name(copied, name, file, ask, damage):
+    run = copied(name)
+    path = run.folder / name / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content if damage == "a flipped bit" else content[:-1])
+    with pytest.raises(ValueError, match=rf"{name}/{re.escape(file)} is missing or not what was stored"):
+        ask(run)
+
+
+@pytest.mark.parametrize("content", [b"", b"z", b"\xff{}", b"{}"])
+def test_a_damaged_manifest_is_refused_by_name(copied, content):
+    run = copied("SN1")
+    (run.folder / "SN1" / "manifest.json").write_bytes(content)
+    with pytest.raises(ValueError, match="SN1"):
+        run.predictions("SN1")
+
+
+# What a read-only run does not do
+
+
+def test_a_read_only_run_reads(finished_run, copied):
+    run = copied("SN1", read_only=True)
+    np.testing.assert_array_equal(run.predictions("SN1").mc_mean, finished_run.predictions("SN1").mc_mean)
+    assert run.history("SN1") == finished_run.history("SN1")
+
+
+@pytest.mark.parametrize("ask", ["network", "predictions", "history"])
+def test_a_read_only_run_says_what_is_missing_and_makes_nothing(tiny, scratch, ask):
+    run = kd.Run(tiny, 0, scratch, read_only=True)
+    with pytest.raises(FileNotFoundError, match=r"tiny/seed-0/KD-SN1/manifest\.json is missing"):
+        getattr(run, ask)("KD-SN1")
+    assert files(scratch) == {}
+
+
+@pytest.mark.parametrize("ask", ["network", "predictions", "history"])
+def test_a_read_only_run_does_not_go_on_with_what_was_begun(copied, ask):
+    run = copied("SN1", read_only=True)
+    edit_manifest(run, "SN1", outputs={})
+    before = files(run.root)
+    with pytest.raises(FileNotFoundError, match=r"SN1/.* is missing"):
+        getattr(run, ask)("SN1")
+    assert files(run.root) == before
+
+
+def test_a_read_only_run_does_not_predict(copied):
+    run = copied("TN", read_only=True)
+    before = files(run.root)
+    with pytest.raises(FileNotFoundError, match=r"TN/predictions\.npz is missing"):
+        run.predictions("TN")
+    assert files(run.root) == before
+
+
+def test_a_read_only_run_without_weights_has_predictions_but_no_network(copied):
+    run = copied("SN1", read_only=True)
+    (run.folder / "SN1" / "weights.safetensors").unlink()
+    assert run.predictions("SN1").labels.shape == (50,)
+    with pytest.raises(FileNotFoundError, match=r"SN1/weights\.safetensors is missing"):
+        run.network("SN1")
+
+
+# What is asked for wrongly
+
+
+@pytest.mark.parametrize("ask", ["network", "predictions", "history", "manifest"])
+@pytest.mark.parametrize("unknown", ["SN4", "kd-sn1", "", None, "../TN"])
+def test_an_unknown_network_lists_the_known_ones(tiny, scratch, ask, unknown):
+    with pytest.raises(ValueError, match=", ".join(NETWORKS)):
+        getattr(kd.Run(tiny, 0, scratch), ask)(unknown)
+    assert files(scratch) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"profile": "huge"}, "unknown profile 'huge': known are smoke, quick, paper"),
+        ({"profile": 3}, "unknown profile 3"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        ({"seed": 1.0}, "seed must be a whole number"),
+        ({"seed": "0"}, "seed must be a whole number"),
+        ({"seed": True}, "seed must be a whole number"),
+        ({"device": "gpu"}, "unknown device 'gpu': known are auto, cpu, cuda, mps"),
+        ({"device": None}, "unknown device None"),
+    ],
+)
+def test_a_wrong_argument_of_a_run_is_refused(scratch, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kd.Run(**({"profile": "smoke", "root": scratch} | arguments))
+    assert files(scratch) == {}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(tiny, scratch):
+    with pytest.raises(ValueError, match=r"device 'cuda' is not available .*: available are .*cpu"):
+        kd.Run(tiny, 0, scratch, device="cuda").network("SN1")
+    assert not list(scratch.rglob("*.safetensors"))
+
+
+def test_a_run_lies_in_the_repository_unless_told_otherwise(repository):
+    assert kd.Run("smoke", 2).folder == repository / "runs" / "smoke" / "seed-2"
+
+
+# Writing
+
+
+def test_a_file_is_replaced_whole_and_its_folder_made(scratch):
+    path = scratch / "new" / "folder" / "file.json"
+    for content in (b"one", b"another"):
+        write_atomically(path, content)
+        assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_if_writing_fails_the_old_content_stays_and_nothing_else(scratch):
+    path = scratch / "file.json"
+    write_atomically(path, b"old")
+    with pytest.raises(TypeError):
+        write_atomically(path, "no bytes")
+    assert path.read_bytes() == b"old"
+    assert list(scratch.iterdir()) == [path]
+
+
+def test_tensors_come_back_from_bytes():
+    tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1, 2])}
+    found = runs.from_safetensors(runs.to_safetensors(tensors))
+    assert {key: value.tolist() for key, value in found.items()} == {"a": [[0, 1, 2], [3, 4, 5]], "b": [1, 2]}
+
+
+# What the notebooks call
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (0, [0]),
+        (7, [7]),
+        ([3, 1, 1], [1, 3]),
+        ("5", [5]),
+        ("0-3", [0, 1, 2, 3]),
+        ("0,2,5-7", [0, 2, 5, 6, 7]),
+        ("5-7, 6 ,0", [0, 5, 6, 7]),
+        ("4-4", [4]),
+    ],
+)
+def test_seeds_that_are_understood(given, expected):
+    assert parse_seeds(given) == expected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["", " ", "a", "-1", "1-", "3-1", "1,,2", "1.5", "0-2-4", "1 2", -1, 1.0, None, True, [], [-1], ["1"], [0.5]],
+)
+def test_seeds_that_are_refused(wrong):
+    with pytest.raises(ValueError, match="seeds must be"):
+        parse_seeds(wrong)
+
+
+PARAMETERS = {"profile": "smoke", "seed": 0, "device": "cpu", "runs": "", "data": ""}
+
+
+def test_parameters_give_a_run_for_each_seed(repository, capsys):
+    opened = from_parameters(**PARAMETERS, seeds="1-2", source="runs")
+    assert [run.seed for run in opened] == [1, 2]
+    assert [run.folder for run in opened] == [repository / "runs" / "smoke" / f"seed-{k}" for k in (1, 2)]
+    assert {run.output for run in opened} == {repository / "runs" / "smoke"}
+    assert not any(run.read_only for run in opened)
+    printed = capsys.readouterr().out
+    assert "profile smoke: 1,000 training, 500 validation, 500 test images, 1 epochs, 5 passes" in printed
+    assert "seeds 1, 2" in printed
+    assert str(repository) not in printed
+
+
+def test_without_seeds_there_is_one_run(repository):
+    assert [run.seed for run in from_parameters(**PARAMETERS | {"seed": 4})] == [4]
+    assert [run.seed for run in from_parameters(**PARAMETERS | {"seed": 4}, seeds="", source="runs")] == [4]
+
+
+def test_results_are_only_read_and_figures_go_elsewhere(repository):
+    (run,) = from_parameters(**PARAMETERS, seeds="", source="results")
+    assert run.read_only
+    assert run.folder == repository / "results" / "smoke" / "seed-0"
+    assert run.output == repository / "runs" / "reference" / "smoke"
+
+
+def test_runs_lie_in_the_asked_for_folder(repository, tmp_path):
+    (run,) = from_parameters(**PARAMETERS | {"runs": str(tmp_path / "mine")})
+    assert run.folder == tmp_path / "mine" / "smoke" / "seed-0"
+    assert run.output == tmp_path / "mine" / "smoke"
+
+
+def test_the_environment_overrides_the_profile(repository, monkeypatch):
+    monkeypatch.setenv("KDUTILS_PROFILE", "quick")
+    assert from_parameters(**PARAMETERS)[0].profile is kd.PROFILES["quick"]
+    monkeypatch.setenv("KDUTILS_PROFILE", "huge")
+    with pytest.raises(ValueError, match="unknown profile 'huge'"):
+        from_parameters(**PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"source": "paper"}, "unknown source 'paper': known are results, runs"),
+        ({"profile": "huge"}, "unknown profile 'huge'"),
+        ({"profile": 1}, "unknown profile 1"),
+        ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"seed": "x"}, "seed must be a whole number of at least 0, got 'x'"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"seeds": "x-y"}, "seeds must be"),
+        ({"runs": None}, "runs must be a folder's path or an empty string, got None"),
+        ({"runs": 3}, "runs must be"),
+        ({"data": False}, "data must be"),
+    ],
+)
+def test_a_wrong_parameter_is_refused(repository, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        from_parameters(**PARAMETERS | {"seeds": "", "source": "runs"} | wrong)
+    assert not (repository / "runs").exists()
+
+
+@pytest.mark.parametrize("injected", ["profile = 'smoke'\\nseed = 1", "seed = 1\\nepochs = 3"])
+def test_an_injected_parameter_that_no_notebook_has_is_refused(repository, injected):
+    code = f"""
+from IPython.core.interactiveshell import InteractiveShell
+from kdutils.runs import from_parameters
+shell = InteractiveShell.instance()
+shell.run_cell("# Parameters\\n{injected}\\n", store_history=True)
+try:
+    from_parameters(profile="smoke", seed=1, device="cpu", runs="", data="")
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)
+    if "epochs" in injected:
+        assert done.stdout.strip() == "unknown parameter epochs: known are profile, seed, device, runs, data"
+    else:
+        assert "seeds 1" in done.stdout
+
+
+def test_finish_leaves_the_proof_that_a_notebook_ran_to_its_end(tiny, scratch, capsys):
+    run = kd.Run(tiny, 0, scratch)
+    runs.finish("02_teacher", run)
+    (proof,) = scratch.rglob("*.json")
+    assert proof.name == "02_teacher.json"
+    record = json.loads(proof.read_text())
+    assert record["notebook"] == "02_teacher"
+    assert record["seconds"] >= 0
+    assert record["versions"] == runs.provenance()["versions"]
+    assert str(scratch) not in proof.read_text()
+    printed = capsys.readouterr().out
+    assert record["made"] in printed
+    assert platform.python_version() in printed
+
+
+def test_provenance_does_not_need_every_package(monkeypatch):
+    version = runs.metadata.version
+
+    def without_torchvision(name):
+        if name == "torchvision":
+            raise runs.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(runs.metadata, "version", without_torchvision)
+    versions = runs.provenance()["versions"]
+    assert versions["torch"] == version("torch")
+    assert versions.get("torchvision") is None

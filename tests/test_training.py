@@ -1,0 +1,274 @@
+import copy
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from kdutils import data, models
+from kdutils.distillation import distillation_loss
+from kdutils.training import accuracy, precision, seeded, train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def teacher_logits():
+    return 3 * torch.randn(30, 10, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def trained(parts, tiny):
+    """A function that trains an SN1, by default on the tiny profile and by its labels: (network, history)."""
+
+    def run(profile=tiny, *, seed=0, name="SN1", **options):
+        network = models.build("SN1", seed)
+        history, _ = train(network, parts["train"], parts["validation"], profile, seed=seed, name=name, **options)
+        return network, history
+
+    return run
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """A list that fills with every batch of uint8 images that is trained on."""
+    seen, preprocess = [], data.preprocess
+
+    def spy(images):
+        if torch.is_grad_enabled():
+            seen.append(images.clone())
+        return preprocess(images)
+
+    monkeypatch.setattr(data, "preprocess", spy)
+    return seen
+
+
+def perceptron(seed=0):
+    """Fast, and without dropout."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(1024, 32), nn.ReLU(), nn.Linear(32, 10))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
+    return network
+
+
+def same_weights(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_same_seed_same_weights_whatever_the_global_seed(trained):
+    torch.manual_seed(1)
+    first, first_history = trained()
+    torch.manual_seed(2)
+    again, again_history = trained()
+    assert same_weights(first, again)
+    assert first_history == again_history
+    assert not same_weights(first, trained(seed=1)[0])
+
+
+def test_history_has_loss_and_validation_accuracy_of_each_epoch(trained, parts, tiny, capsys):
+    network, history = trained()
+    assert [list(epoch) for epoch in history] == [["epoch", "loss", "validation_accuracy"]] * 2
+    assert [epoch["epoch"] for epoch in history] == [1, 2]
+    output = models.logits(network, parts["validation"].images, dtype=precision(CPU))
+    assert history[-1]["validation_accuracy"] == accuracy(output, parts["validation"].labels)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["SN1 epoch 1/2", "SN1 epoch 2/2"]
+    assert not any(module.training for module in network.modules())
+
+
+def test_a_small_set_is_learned(parts, tiny):
+    network = perceptron()
+    profile = replace(tiny, name="longer", epochs=15, peak_learning_rate=0.01)
+    history, seconds = train(network, parts["train"], parts["validation"], profile, seed=0, name="SN1")
+    assert history[0]["loss"] > 1.5
+    assert history[-1]["loss"] < 0.3
+    assert accuracy(models.logits(network, parts["train"].images), parts["train"].labels) > 0.95
+    assert history[-1]["validation_accuracy"] > 0.35
+    assert seconds > 0
+
+
+def test_without_learning_the_loss_is_the_mean_over_all_images(parts, tiny):
+    network, train_part = perceptron(), parts["train"]
+    still = replace(tiny, name="still", peak_learning_rate=0)
+    history, _ = train(network, train_part, parts["validation"], still, seed=0, name="SN1")
+    assert same_weights(network, perceptron())
+    output = models.logits(network, train_part.images, dtype=precision(CPU))
+    expected = F.cross_entropy(output, torch.from_numpy(train_part.labels).long()).item()
+    assert [epoch["loss"] for epoch in history] == pytest.approx([expected] * 2, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"temperature": 2.0, "soft_weight": 0.9},
+        {"temperature": 3.0, "soft_weight": 0.5, "scale_by_temperature_squared": False},
+    ],
+)
+def test_distillation_uses_the_profiles_settings_and_the_logits_of_each_image(parts, tiny, teacher_logits, settings):
+    network, train_part = perceptron(), parts["train"]
+    still = replace(tiny, name="still", peak_learning_rate=0, **settings)
+    history, _ = train(
+        network, train_part, parts["validation"], still, seed=0, name="KD-SN1", teacher_logits=teacher_logits
+    )
+    output = models.logits(network, train_part.images, dtype=precision(CPU))
+    labels = torch.from_numpy(train_part.labels).long()
+    expected = distillation_loss(output, teacher_logits, labels, **settings).item()
+    assert [epoch["loss"] for epoch in history] == pytest.approx([expected] * 2, rel=1e-5)
+
+
+def test_a_student_of_a_teacher_with_other_labels_learns_the_teachers(parts, tiny):
+    train_part, network = parts["train"], perceptron()
+    others = (train_part.labels + 3) % 10
+    profile = replace(tiny, name="soft", epochs=15, peak_learning_rate=0.01, soft_weight=1.0)
+    teacher_logits = 40 * F.one_hot(torch.from_numpy(others).long(), 10).float()
+    train(network, train_part, parts["validation"], profile, seed=0, name="KD-SN1", teacher_logits=teacher_logits)
+    output = models.logits(network, train_part.images)
+    assert accuracy(output, others) > 0.95
+    assert accuracy(output, train_part.labels) < 0.05
+
+
+def test_every_epoch_sees_each_image_once_in_an_order_of_its_own(trained, batches, parts):
+    trained()
+    assert [len(batch) for batch in batches] == [12, 12, 6] * 2
+    first, second = torch.cat(batches[:3]).numpy(), torch.cat(batches[3:]).numpy()
+    everything = sorted(image.tobytes() for image in parts["train"].images)
+    for epoch in (first, second):
+        assert sorted(image.tobytes() for image in epoch) == everything
+        assert not np.array_equal(epoch, parts["train"].images)
+    assert not np.array_equal(first, second)
+
+
+def test_with_and_without_distillation_see_the_same_batches(trained, batches, teacher_logits):
+    plain, _ = trained(name="SN1")
+    distilled, _ = trained(name="KD-SN1", teacher_logits=teacher_logits)
+    trained(name="SN1", seed=1)
+    for a, b, other in zip(batches[:6], batches[6:12], batches[12:], strict=True):
+        assert torch.equal(a, b)
+        assert not torch.equal(a, other)
+    assert not same_weights(plain, distilled)
+
+
+@pytest.mark.parametrize("stop_in", ["the second epoch's training", "the second epoch's validation"])
+@pytest.mark.parametrize("name", ["SN1", "KD-SN1"])
+def test_an_interrupted_training_goes_on_to_the_same_weights(
+    trained, scratch, monkeypatch, capsys, teacher_logits, name, stop_in
+):
+    options = {"name": name} | ({"teacher_logits": teacher_logits} if name == "KD-SN1" else {})
+    straight, history = trained(**options)
+    checkpoint = scratch / "checkpoint.safetensors"
+
+    training = "training" in stop_in
+    count = itertools.count(1)
+    preprocess = data.preprocess
+
+    def interrupted(images):
+        if torch.is_grad_enabled() == training and next(count) == (5 if training else 2):
+            raise KeyboardInterrupt
+        return preprocess(images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "preprocess", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trained(checkpoint=checkpoint, **options)
+    assert [path.name for path in scratch.iterdir()] == ["checkpoint.safetensors"]
+
+    capsys.readouterr()
+    torch.manual_seed(123)
+    resumed, resumed_history = trained(checkpoint=checkpoint, **options)
+    printed = capsys.readouterr().out
+    assert f"{name}: goes on after epoch 1 of 2" in printed
+    assert "epoch 1/2" not in printed
+    assert same_weights(resumed, straight)
+    assert resumed_history == history
+
+
+def test_a_checkpoint_of_all_epochs_is_not_trained_further(trained, scratch, batches):
+    checkpoint = scratch / "checkpoint.safetensors"
+    network, history = trained(checkpoint=checkpoint)
+    batches.clear()
+    again, again_history = trained(checkpoint=checkpoint)
+    assert batches == []
+    assert same_weights(again, network)
+    assert again_history == history
+
+
+def test_dropout_is_on_in_every_epochs_training_and_off_in_its_validation(parts, tiny):
+    network = models.build("SN1").eval()
+    flags = []
+    network.classifier[3].register_forward_hook(lambda m, *_: flags.append((torch.is_grad_enabled(), m.training)))
+    train(network, parts["train"], parts["validation"], tiny, seed=0, name="SN1")
+    assert flags == ([(True, True)] * 3 + [(False, False)]) * 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_loss_that_is_no_longer_finite_ends_the_training(trained, tiny, scratch):
+    checkpoint = scratch / "checkpoint.safetensors"
+    with pytest.raises(FloatingPointError, match=r"SN1: the loss is (nan|inf) in epoch 1 .* 1e\+30: try a smaller"):
+        trained(replace(tiny, name="wild", peak_learning_rate=1e30), checkpoint=checkpoint)
+    assert not checkpoint.exists()
+
+
+def test_the_global_random_state_is_put_back(parts, tiny):
+    network = perceptron()
+    torch.manual_seed(4)
+    before = torch.get_rng_state()
+    train(network, parts["train"], parts["validation"], tiny, seed=0, name="SN1")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_seeded_starts_from_the_seed_and_puts_back_even_after_an_error():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    with seeded(11, CPU):
+        drawn = torch.rand(3)
+    with seeded(11, CPU):
+        assert torch.equal(torch.rand(3), drawn)
+    with pytest.raises(RuntimeError, match="shape"), seeded(11, CPU):
+        torch.rand(3).reshape(2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_data_and_the_teachers_logits_are_left_alone(parts, tiny, teacher_logits):
+    before = copy.deepcopy((parts["train"].images, parts["train"].labels)), teacher_logits.clone()
+    train(perceptron(), parts["train"], parts["validation"], tiny, seed=0, name="KD-SN1", teacher_logits=teacher_logits)
+    np.testing.assert_array_equal(parts["train"].images, before[0][0])
+    np.testing.assert_array_equal(parts["train"].labels, before[0][1])
+    assert torch.equal(teacher_logits, before[1])
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [((9, 0), torch.bfloat16), ((8, 0), torch.bfloat16), ((7, 5), torch.float16), ((6, 1), torch.float32)],
+)
+def test_precision_is_what_the_gpu_computes_natively(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert precision(torch.device("cuda")) == expected
+
+
+@pytest.mark.parametrize(
+    ("native", "expected"),
+    [
+        ({"_is_avx512_bf16_supported": True, "_is_amx_tile_supported": False}, torch.bfloat16),
+        ({"_is_avx512_bf16_supported": False, "_is_amx_tile_supported": True}, torch.bfloat16),
+        ({"_is_avx512_bf16_supported": False, "_is_amx_tile_supported": False}, torch.float32),
+    ],
+)
+def test_precision_is_what_the_processor_computes_natively(monkeypatch, native, expected):
+    for name, answer in native.items():
+        monkeypatch.setattr(torch.cpu, name, lambda answer=answer: answer, raising=False)
+    assert precision(CPU) == expected
+
+
+def test_precision_is_32_bit_elsewhere():
+    assert precision(torch.device("mps")) == torch.float32
+
+
+def test_accuracy_by_hand():
+    logits = torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+    assert accuracy(logits, np.array([1, 0, 0, 0], np.uint8)) == 0.75
+    assert accuracy(logits[:3], [0, 1, 0]) == 0
