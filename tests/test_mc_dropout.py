@@ -93,9 +93,16 @@ def all_fields_equal(first, second):
     return all(np.array_equal(a, b) for a, b in zip(vars(first).values(), vars(second).values(), strict=True))
 
 
-def test_moments_agree_with_full_passes_of_the_whole_network(unsure, mnist):
+@pytest.mark.parametrize("kind", ["SN1", "p = 0.3", "p = 0.5 in place", "two dropouts"])
+def test_moments_agree_with_full_passes_of_the_whole_network(unsure, mnist, kind):
+    network = {
+        "SN1": unsure,
+        "p = 0.3": small_network(dropout=nn.Dropout(0.3)),
+        "p = 0.5 in place": small_network(dropout=nn.Dropout(0.5, inplace=True)),
+        "two dropouts": small_network(dropout=nn.Dropout(0.2), after=[nn.Tanh(), nn.Dropout(0.5)]),
+    }[kind]
     images, n_ours, n_full = mnist.test_images[:3], 4_000, 400
-    full, ours = full_passes(unsure, images, n_full), predict(unsure, images, passes=n_ours)
+    full, ours = full_passes(network, images, n_full), predict(network, images, passes=n_ours)
     spread = full - full.mean(0)
     variance, fourth_moment = (spread**2).mean(0), (spread**4).mean(0)
     assert variance.max() > 1e-3
