@@ -1,6 +1,7 @@
 """Monte-Carlo dropout (Gal & Ghahramani 2016): the mean and spread of many passes with dropout on."""
 
 import functools
+import sys
 import warnings
 from dataclasses import dataclass
 
@@ -65,8 +66,9 @@ def _active(module):
 def split(model):
     """(deterministic, stochastic): `model` cut before its first active dropout; modules are shared, not copied.
 
-    stochastic(deterministic(x)) is model(x). Nested `nn.Sequential`s are opened. A model of another kind is
-    not cut: its deterministic part is empty, so that every pass runs the whole of it, and a warning says so.
+    stochastic(deterministic(x)) is model(x). Nested `nn.Sequential`s are opened, and so are torchvision's VGG
+    and AlexNet. Where dropout hides in a module of another kind, that module stays whole; if it comes first,
+    nothing is cut off: every pass runs the whole of the model, and a warning says why.
     ValueError if there is no active dropout anywhere.
     """
     if not any(_active(module) for module in model.modules()):
@@ -74,20 +76,31 @@ def split(model):
             f"{type(model).__name__} has no active dropout (an nn.Dropout with p > 0): MC dropout needs a network "
             "that was trained with it; add nn.Dropout(0.5) after a hidden layer and train"
         )
-    chain = list(_opened(model))
-    first = next(i for i, module in enumerate(chain) if any(map(_active, module.modules())))
-    if chain == [model]:
-        warnings.warn(f"{type(model).__name__} is not an nn.Sequential: every pass runs all of it", stacklevel=2)
-    return nn.Sequential(*chain[:first]), nn.Sequential(*chain[first:])
+    steps = list(_steps(model))
+    first = next(i for i, step in enumerate(steps) if any(map(_active, step.modules())))
+    if first == 0 and not _active(steps[0]):
+        kind = type(steps[0]).__name__
+        warnings.warn(f"cannot see where dropout begins inside {kind}: every pass runs all of it", stacklevel=2)
+    return nn.Sequential(*steps[:first]), nn.Sequential(*steps[first:])
 
 
-def _opened(module):
-    """The steps that `module` runs one after the other, nested `nn.Sequential`s opened."""
-    if type(module).forward is not nn.Sequential.forward:
+def _steps(module):
+    """The modules that `module` runs one after the other; `module` itself where that cannot be told."""
+    vision = sys.modules.get("torchvision.models")  # loaded already if `module` is of it
+    children = None
+    if type(module).forward is nn.Sequential.forward:
+        children = list(module)
+    elif vision and type(module).forward in (vision.VGG.forward, vision.AlexNet.forward):
+        children = [module.features, module.avgpool, nn.Flatten(), module.classifier]
+    if children is None or _hooked(module):  # its parts alone would not call its hooks
         yield module
-        return
-    for child in module:
-        yield from _opened(child)
+    else:
+        for child in children:
+            yield from _steps(child)
+
+
+def _hooked(module):
+    return module._forward_hooks or module._forward_pre_hooks
 
 
 def predict(model, images, *, passes=100, seed=0, batch_size=100):
@@ -151,8 +164,8 @@ def _accumulate(stochastic, features, passes, chunk):
 def _pass(stochastic, x):
     """stochastic(x), with a faster dropout where p = 0.5 on the CPU: there the masks are most of the cost."""
     for module in stochastic:
-        halves = type(module) is nn.Dropout and module.p == 0.5 and x.device.type == "cpu" and x.dtype == torch.float32
-        x = _drop_half(x) if halves else module(x)
+        half = type(module) is nn.Dropout and module.p == 0.5 and not _hooked(module)
+        x = _drop_half(x) if half and x.device.type == "cpu" and x.dtype == torch.float32 else module(x)
     return x
 
 

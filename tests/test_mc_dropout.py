@@ -1,10 +1,12 @@
 import copy
 import math
+import warnings
 from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 from scipy.stats import entropy
 from torch import nn
 
@@ -294,7 +296,7 @@ def test_a_block_that_is_more_than_its_children_stays_whole():
 
 def test_a_network_of_another_kind_is_told():
     network = Plain(small_network())
-    with pytest.warns(UserWarning, match="Plain is not an nn.Sequential: every pass runs all of it"):
+    with pytest.warns(UserWarning, match="cannot see where dropout begins inside Plain: every pass runs all of it"):
         deterministic, stochastic = split(network)
     assert len(deterministic) == 0
     assert list(stochastic) == [network]
@@ -303,7 +305,7 @@ def test_a_network_of_another_kind_is_told():
 def test_a_network_of_another_kind_is_predicted_all_the_same(images):
     network = Plain(small_network())
     calls = recorded_calls(network)
-    with pytest.warns(UserWarning, match="not an nn.Sequential"):
+    with pytest.warns(UserWarning, match="every pass runs all of it"):
         found = predict(network, images, passes=6)
     passes = torch.stack([output.double().softmax(1) for _, _, output in calls[1:]]).numpy()
     assert len(passes) == 6
@@ -408,3 +410,28 @@ def test_a_half_is_dropped_by_fair_and_independent_bits():
     assert (kept.mean(0) - 1).abs().max() < bound
     correlation = torch.corrcoef(kept.T) - torch.eye(96)
     assert correlation.abs().max() < bound
+
+
+@pytest.mark.parametrize(("build", "size"), [(torchvision.models.vgg11_bn, 32), (torchvision.models.alexnet, 64)])
+def test_networks_of_torchvision_are_cut_in_their_classifier(build, size):
+    network = build(weights=None, num_classes=10).eval()
+    x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("error")
+        deterministic, stochastic = mc_dropout.split(network)
+        assert torch.equal(stochastic(deterministic(x)), network(x))
+    assert not any(isinstance(module, nn.Dropout) for module in deterministic.modules())
+    calls = recorded_calls(network.features[0])
+    found = predict(network, x, passes=3)
+    assert len(calls) == 1
+    assert (found.variance.max(1) > 0).all()
+    np.testing.assert_allclose(found.deterministic, network(x).softmax(1).detach(), rtol=1e-3, atol=1e-6)
+
+
+def test_a_network_whose_steps_have_hooks_is_not_taken_apart(images):
+    network = small_network()
+    called = []
+    network.register_forward_hook(lambda *_: called.append(True))
+    with pytest.warns(UserWarning, match="every pass runs all of it"):
+        predict(network, images, passes=5)
+    assert len(called) == 6
