@@ -262,6 +262,19 @@ def test_a_network_starts_from_the_same_weights_with_and_without_distillation(co
     np.testing.assert_array_equal(started["KD-SN1"][1], run.soft_targets())
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_network_starts_from_the_weights_of_its_runs_seed(tiny, scratch, monkeypatch, seed):
+    def stop(model, *_, **settings):
+        assert settings["seed"] == seed
+        for key, weights in models.build("SN1", seed).state_dict().items():
+            assert torch.equal(model.state_dict()[key], weights)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        kd.Run(tiny, seed, scratch, device="cpu").network("SN1")
+
+
 def interrupt_in_the_second_epoch(run, name, monkeypatch):
     preprocess, batches = data.preprocess, iter(range(100))
 
@@ -456,12 +469,15 @@ def test_a_file_is_replaced_whole_and_its_folder_made(scratch):
 
 
 def test_if_writing_fails_the_old_content_stays_and_nothing_else(scratch):
-    path = scratch / "file.json"
+    path, folder = scratch / "file.json", scratch / "folder"
+    folder.mkdir()
     write_atomically(path, b"old")
     with pytest.raises(TypeError):
         write_atomically(path, "no bytes")
+    with pytest.raises(OSError, match="folder"):
+        write_atomically(folder, b"new")
     assert path.read_bytes() == b"old"
-    assert list(scratch.iterdir()) == [path]
+    assert set(scratch.iterdir()) == {path, folder}
 
 
 def test_tensors_come_back_from_bytes():
