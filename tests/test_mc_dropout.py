@@ -204,6 +204,13 @@ def test_masks_are_independent_between_images_passes_and_batches(sn1, mnist, mon
         assert abs((one == other).double().mean() - 0.5) < bound
 
 
+def test_hooks_of_a_dropout_are_called_in_every_pass(sn1, images):
+    network = copy.deepcopy(sn1)
+    calls = recorded_calls(network.classifier[3])
+    predict(network, images, passes=5)
+    assert [(training, len(inputs)) for training, inputs, _ in calls] == [(False, 4), (True, 5 * 4)]
+
+
 def test_the_same_image_twice_gets_passes_of_its_own(sn1, mnist):
     found = predict(sn1, np.repeat(mnist.test_images[:1], 2, axis=0), passes=3)
     assert np.abs(found.mean[0] - found.mean[1]).max() > 1e-3
