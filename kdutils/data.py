@@ -128,7 +128,7 @@ def _fetch(root):
                         _verified(found / name)
                         os.replace(found / name, root / name)
             return
-        except (OSError, RuntimeError, ValueError, tarfile.TarError, subprocess.SubprocessError) as error:
+        except (ImportError, OSError, RuntimeError, ValueError, tarfile.TarError, subprocess.SubprocessError) as error:
             failures.append(f"{source}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
     raise FileNotFoundError(
         f"MNIST is not in {root} and could not be fetched ({'; '.join(failures)}). "

@@ -173,6 +173,10 @@ class Run:
                 + "; ".join(f"{key} is {stored.get(key)!r}, asked for is {wanted[key]!r}" for key in differs)
                 + ". Delete that folder, or give the profile another name."
             )
+        if name != "TN" and "teacher" in found["inputs"] and (self.folder / "TN" / "manifest.json").exists():
+            weights = self.manifest("TN")["outputs"].get("weights.safetensors")
+            if weights not in (None, found["inputs"]["teacher"]):
+                raise ValueError(f"{shown(path.parent)} was distilled from another TN: delete that folder")
         return found
 
     def _refuse_if_read_only(self, path):

@@ -302,12 +302,15 @@ def test_an_interrupted_network_is_gone_on_with_to_the_same_weights(finished_run
     assert sha256(run.folder / "KD-SN1" / "weights.safetensors") == straight
 
 
-@pytest.mark.parametrize("changed", ["train", "teacher"])
-def test_a_network_begun_with_other_data_or_another_teacher_is_not_gone_on_with(copied, monkeypatch, changed):
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [("train", "begun with other data or another teacher"), ("teacher", "distilled from another TN")],
+)
+def test_a_network_begun_with_other_data_or_another_teacher_is_not_gone_on_with(copied, monkeypatch, changed, said):
     run = copied("TN")
     interrupt_in_the_second_epoch(run, "KD-SN1", monkeypatch)
     edit_manifest(run, "KD-SN1", inputs=read(run, "KD-SN1")["inputs"] | {changed: "0" * 64})
-    with pytest.raises(ValueError, match="KD-SN1 was begun with other data or another teacher"):
+    with pytest.raises(ValueError, match=f"KD-SN1 was {said}"):
         run.network("KD-SN1")
 
 
@@ -371,6 +374,15 @@ def test_a_damaged_manifest_is_refused_by_name(copied, content):
     (run.folder / "SN1" / "manifest.json").write_bytes(content)
     with pytest.raises(ValueError, match="SN1"):
         run.predictions("SN1")
+
+
+@pytest.mark.parametrize("ask", ["network", "predictions", "history"])
+def test_a_student_of_another_teacher_is_refused(copied, ask):
+    run = copied("TN", "KD-SN1")
+    getattr(run, ask)("KD-SN1")
+    edit_manifest(run, "TN", outputs={"weights.safetensors": "0" * 64})
+    with pytest.raises(ValueError, match="KD-SN1 was distilled from another TN"):
+        getattr(run, ask)("KD-SN1")
 
 
 # What a read-only run does not do
