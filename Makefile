@@ -5,18 +5,20 @@ PROFILE ?=
 SEEDS ?= 0
 DEVICE ?= auto
 RUNS ?= runs
+THREADS ?=
 SCALE = $(or $(PROFILE),quick)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH = 1
 .DEFAULT_GOAL := help
-.PHONY: help paper study test lab results notebooks figures clean
+.PHONY: help paper study test bench lab results notebooks figures clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto), then show Table 1"
 	@echo "make test       check everything: style, units, the whole pipeline at smoke scale, the committed notebooks"
+	@echo "make bench      measure the costs side by side (QUICK=1: a rough table in three minutes)"
 	@echo "make lab        open the notebooks in JupyterLab"
-	@echo "make study      run the notebooks for many seeds (SEEDS=0-9)"
+	@echo "make study      run the notebooks for many seeds (SEEDS=0-9; THREADS=1: as many at once as there are cores)"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
 	@echo "make notebooks  execute the committed notebooks 01-04 again, in place"
 	@echo "make figures    remake notebooks 05 and 06, figures/, tables and the README's table from results/"
@@ -36,7 +38,7 @@ paper: .venv/ready
 	[ -n "$$profile" ] || profile=$$(python -c "import torch; print('paper' if torch.cuda.is_available() else 'quick')"); \
 	echo "== profile $$profile, seeds $(SEEDS)"; \
 	snakemake --cores all --nolock --rerun-incomplete --quiet rules progress host \
-	  --config profile="$$profile" seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" && \
+	  --config profile="$$profile" seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(THREADS)" && \
 	python workflow/report.py "$(RUNS)/$$profile"
 
 study: SEEDS = 0-9
@@ -46,6 +48,14 @@ test: .venv/ready
 	ruff check .
 	ruff format --check .
 	python -m pytest
+
+.venv/bench: .venv/ready
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/requirements.txt -e .[bench]
+	@touch $@
+
+bench: .venv/bench
+	@python tests/benchmarks/bench.py $(if $(QUICK),--quick)
+	@$(if $(QUICK),,python workflow/report.py results/$(SCALE) --readme > /dev/null)
 
 lab: .venv/ready
 	jupyter lab --ip 127.0.0.1 notebooks/01_data.ipynb

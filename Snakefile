@@ -8,7 +8,7 @@
 from kdutils.profiles import resolve
 from kdutils.runs import DEVICES, parse_seeds
 
-KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "runs": "", "data": ""}
+KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "runs": "", "data": "", "threads": ""}
 if unknown := set(config) - set(KNOWN):
     raise ValueError(f"unknown config {', '.join(sorted(unknown))}: known are {', '.join(KNOWN)}")
 settings = {key: str(config.get(key, default)) for key, default in KNOWN.items()}
@@ -16,6 +16,7 @@ if settings["device"] not in DEVICES:
     raise ValueError(f"unknown device {settings['device']!r}: known are {', '.join(DEVICES)}")
 PROFILE = resolve(settings["profile"]).name
 SEEDS = parse_seeds(settings["seeds"])
+THREADS = int(settings["threads"] or workflow.cores)  # of a job; Snakemake hands them on as OMP_NUM_THREADS
 HERE = f"{settings['runs'] or 'runs'}/{PROFILE}/notebooks"
 COMMON = f"-r profile {PROFILE} -r device {settings['device']} -r runs '{settings['runs']}' -r data '{settings['data']}'"
 
@@ -46,7 +47,7 @@ rule data:
     params:
         name="01_data",
         more="",
-    threads: workflow.cores
+    threads: THREADS
     shell:
         RUN
 
@@ -60,7 +61,7 @@ rule teacher:
     params:
         name="02_teacher-seed-{seed}",
         more="-p seed {seed}",
-    threads: workflow.cores
+    threads: THREADS
     shell:
         RUN
 
@@ -74,7 +75,7 @@ rule distillation:
     params:
         name="03_distillation-seed-{seed}",
         more="-p seed {seed}",
-    threads: workflow.cores
+    threads: THREADS
     shell:
         RUN
 
@@ -88,7 +89,7 @@ rule mc_dropout:
     params:
         name="04_mc_dropout-seed-{seed}",
         more="-p seed {seed}",
-    threads: workflow.cores
+    threads: THREADS
     shell:
         RUN
 
@@ -102,7 +103,7 @@ rule calibration_and_mupe:
     params:
         name="05_calibration_and_mupe",
         more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
-    threads: workflow.cores
+    threads: THREADS
     shell:
         RUN
 
@@ -116,6 +117,6 @@ rule figures:
     params:
         name="06_figures",
         more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
-    threads: workflow.cores
+    threads: THREADS
     shell:
         RUN

@@ -45,6 +45,24 @@ def cost(folder, seeds):
     )
 
 
+def benchmark(record):
+    """The rows of results/benchmark.json in Markdown."""
+    lines = ["| what | against | ratio (lowest to highest) | target |", "|---|---|---|---|"]
+    for row in record["rows"]:
+        target = row["target"].replace("<=", "≤").replace(">=", "≥")
+        verdict = {True: " ✓", False: " **missed**", None: ""}[row["met"]]
+        spread = "" if row["low"] == row["high"] else f" ({row['low']:.3g} to {row['high']:.3g})"
+        note = f"<br>{row['note']}" if row["note"] else ""
+        lines.append(f"| {row['what']} | {row['against']}{note} | {row['ratio']:.3g}{spread} | {target}{verdict} |")
+    hardware, versions = record["hardware"], record["versions"]
+    made = (
+        f"Measured on {hardware['threads']} threads of an {hardware['processor']}, "
+        + ", ".join(f"{name} {versions[name]}" for name in ("torch", "torch-uncertainty", "baal"))
+        + f", in {record['seconds'] / 60:.0f} minutes; not measured on a GPU."
+    )
+    return "\n".join(lines) + f"\n\n{made}"
+
+
 def replace(text, marker, new):
     """`text` with what stands between <!-- marker --> and <!-- /marker --> replaced by `new`."""
     marked = rf"(<!-- {marker} -->).*(<!-- /{marker} -->)"
@@ -63,7 +81,9 @@ def main(folder, *options):
     if "--readme" in options:
         readme = ROOT / "README.md"
         page = replace(readme.read_text(), "table", f"\n{text}")
-        readme.write_text(replace(page, "time", cost(folder, record["seeds"])))
+        page = replace(page, "time", cost(folder, record["seeds"]))
+        measured = json.loads((ROOT / "results" / "benchmark.json").read_text())
+        readme.write_text(replace(page, "benchmark", f"\n{benchmark(measured)}\n"))
     print(f"\n{text}")
     steps = sorted((folder / "notebooks").glob("*.json"))
     if steps:

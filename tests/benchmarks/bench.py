@@ -1,0 +1,427 @@
+"""Measure the costs side by side: our MC dropout and training against limits and against what others use.
+
+python tests/benchmarks/bench.py            writes results/benchmark.json, figures/benchmark.*, README's table
+python tests/benchmarks/bench.py --quick    a rough table in under three minutes; writes nothing
+
+All contestants of a row take turns in one process, with the same weights, images, threads and precision, after
+one round that does not count. A row's ratio is the median of the rounds' ratios, beside the lowest and highest.
+"""
+
+import argparse
+import copy
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Subset
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision import datasets, transforms
+
+import kdutils as kd
+from kdutils import data, distillation, mc_dropout, models, plots, runs, training
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSES = 100
+CPU = torch.device("cpu")
+
+
+class Bench:
+    """Collects rows; `size` and `rounds` shrink with --quick."""
+
+    def __init__(self, quick):
+        self.quick, self.rounds, self.rows, self.growth = quick, 1 if quick else 3, [], {}
+        self.mnist = data.load_mnist()
+
+    def images(self, n):
+        """The first n test images; an eighth of them for a rough table."""
+        return torch.as_tensor(self.mnist.test_images[: n // 8 if self.quick else n])
+
+    def part(self, n):
+        """The same of the training images, with their labels."""
+        n = n // 8 if self.quick else n
+        return data.Part(self.mnist.train_images[:n], self.mnist.train_labels[:n])
+
+    def race(self, **contestants):
+        """Seconds (rounds,) of each contestant, taking turns."""
+        seconds = {name: [] for name in contestants}
+        for counted in [False] + [True] * self.rounds:
+            for name, run in contestants.items():
+                started = time.perf_counter()
+                run()
+                if counted:
+                    seconds[name].append(time.perf_counter() - started)
+        return {name: np.array(values) for name, values in seconds.items()}
+
+    def row(self, what, against, ratio, target, note=""):
+        """Keep and print one row. ratio: one number a round. target: "<= 1.2" or ">= 50"."""
+        ratio = np.atleast_1d(ratio)
+        sign, bound = target.split() if target else ("", "nan")
+        middle = float(np.median(ratio))
+        met = {"<=": middle <= float(bound), ">=": middle >= float(bound), "": None}[sign]
+        entry = {"what": what, "against": against, "ratio": middle, "low": ratio.min(), "high": ratio.max()}
+        self.rows.append(entry | {"target": target, "met": met, "note": note})
+        verdict = {True: "met", False: "MISSED", None: ""}[met]
+        print(f"{what:46s} {against:58s} {middle:8.3g} ({ratio.min():.3g} to {ratio.max():.3g})  {target:8s} {verdict}")
+        sys.stdout.flush()
+
+
+def flops(run):
+    """Floating-point operations of run(), two for a multiplication with its addition."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def rates(dtype):
+    """Two runs of known cost, {name: (run, flops)}: a matrix product and a convolution, both of favourable size."""
+    a, b = torch.randn(2048, 2048, dtype=dtype), torch.randn(2048, 2048, dtype=dtype)
+    x = torch.randn(64, 256, 8, 8, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    w = torch.randn(256, 256, 3, 3, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    found = {"product": lambda: a @ b, "convolution": lambda: torch.conv2d(x, w, padding=1)}
+    return {name: (run, flops(run)) for name, run in found.items()}
+
+
+def ten(run):
+    return lambda: [run() for _ in range(10)]
+
+
+def mc_against_limits(bench):
+    """100 passes against one pass, and against the least that they could cost."""
+    images = bench.images(500)
+    for name in ("TN", "SN2", "SN1"):
+        model = models.build(name).eval()
+        before, after = mc_dropout.split(model)
+
+        def first_part(before=before):
+            with torch.inference_mode():
+                for i in range(0, len(images), 100):
+                    before(models.batch_input(images[i : i + 100], CPU))
+
+        with torch.inference_mode():
+            rest = flops(lambda: after(before(models.batch_input(images[:1], CPU)))) - flops(
+                lambda: before(models.batch_input(images[:1], CPU))
+            )
+        known = rates(torch.float32)
+        seconds = bench.race(
+            all=lambda: mc_dropout.predict(model, images, passes=PASSES),
+            one=lambda: models.logits(model, images),
+            first=first_part,
+            product=ten(known["product"][0]),
+            convolution=ten(known["convolution"][0]),
+        )
+        fastest = np.maximum(*(10 * known[key][1] / seconds[key] for key in known))
+        limit = seconds["first"] + rest * PASSES * len(images) / fastest
+        one = {"TN": "<= 1.15"}.get(name, "")
+        bench.row(f"{PASSES} passes, {name}", "one deterministic pass", seconds["all"] / seconds["one"], one)
+        target = {"TN": "<= 1.2", "SN2": "<= 1.5", "SN1": "<= 2"}[name]
+        bench.row(f"{PASSES} passes, {name}", "the limit: first part once + products", seconds["all"] / limit, target)
+
+
+def mc_against_others(bench):
+    """100 passes of ours against a loop and against two libraries, all for the same few images."""
+    from baal import ModelWrapper
+    from baal.bayesian.caching_utils import MCCachingModule
+    from baal.bayesian.dropout import MCDropoutModule
+    from baal.modelwrapper import TrainingArgs
+    from torch_uncertainty.methods import mc_dropout as torch_uncertainty
+
+    images = bench.images(32)
+    inputs = models.batch_input(images, CPU)
+    for name in ("TN", "SN2", "SN1"):
+        model = models.build(name).eval()
+        looped = copy.deepcopy(model)
+        for module in looped.modules():
+            module.train(isinstance(module, nn.Dropout))
+        wrapped = torch_uncertainty(copy.deepcopy(model), num_estimators=PASSES).eval()
+        arguments = TrainingArgs(use_cuda=False, workers=0, replicate_in_memory=False)
+        plain = ModelWrapper(MCDropoutModule(copy.deepcopy(model)).eval(), arguments)
+        cached = ModelWrapper(MCCachingModule(MCDropoutModule(copy.deepcopy(model))).eval(), arguments)
+
+        def loop(network=looped):
+            with torch.inference_mode():
+                return torch.stack([network(inputs).softmax(1) for _ in range(PASSES)]).mean(0)
+
+        def estimators(network=wrapped):
+            with torch.inference_mode():
+                return network(inputs).softmax(1).unflatten(0, (PASSES, -1)).mean(0)
+
+        seconds = bench.race(
+            ours=lambda: mc_dropout.predict(model, images, passes=PASSES),
+            loop=loop,
+            torch_uncertainty=estimators,
+            baal=lambda: plain.predict_on_batch(inputs, iterations=PASSES).softmax(1).mean(-1),
+            baal_cached=lambda: cached.predict_on_batch(inputs, iterations=PASSES).softmax(1).mean(-1),
+        )
+        for key, label in {
+            "loop": "100 full passes in a loop",
+            "torch_uncertainty": "torch-uncertainty's mc_dropout",
+            "baal": "Baal without its cache",
+            "baal_cached": "Baal with MCCachingModule",
+        }.items():
+            target = {"baal_cached": ">= 5", "baal": ""}.get(key, ">= 50") if name == "TN" else ""
+            bench.row(f"{PASSES} passes, {name}: times faster", label, seconds[key] / seconds["ours"], target)
+
+
+def stepper(name, teacher=None):
+    """A function that makes one training step as `training.train` does; with `teacher`, asked in every step."""
+    model = models.build(name).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    dtype = training.precision(CPU)
+
+    def step(images, labels):
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+            output = model(data.preprocess(images))
+        if teacher is None:
+            loss = F.cross_entropy(output.float(), labels)
+        else:
+            loss = distillation.distillation_loss(output, models.logits(teacher, images, dtype=dtype), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def training_steps(bench):
+    """A step's arithmetic rate against a matrix product's, and what preparing its batch costs."""
+    images, labels = torch.as_tensor(bench.mnist.train_images), torch.as_tensor(bench.mnist.train_labels).long()
+    dtype = training.precision(CPU)
+    product, cost = rates(dtype)["product"]
+    batch = torch.randperm(len(images))[:128]
+    said = "" if dtype == torch.bfloat16 else "no bf16 here: measured, and compared, in float32"
+    for name in ("TN", "SN2", "SN1"):
+        step = stepper(name)
+        work = flops(lambda: step(images[batch], labels[batch]))
+        seconds = bench.race(
+            step=lambda: step(images[batch], labels[batch]),
+            product=ten(product),
+            batch=ten(lambda: data.preprocess(images[batch])),
+        )
+        rate = (work / seconds["step"]) / (10 * cost / seconds["product"])
+        if name != "SN1":
+            bench.row(
+                f"a training step of {name}, its rate", f"a {str(dtype)[6:]} matrix product's", rate, ">= 0.8", said
+            )
+        if name != "SN2":
+            target = {"TN": "<= 0.01", "SN1": "<= 0.1"}[name]
+            bench.row("preparing a batch", f"the step of {name}", seconds["batch"] / 10 / seconds["step"], target)
+
+
+def usual_script(name, folder, part):
+    """An epoch as most scripts have it: torchvision's dataset, transforms and DataLoader, float32, NCHW."""
+    steps = [transforms.Pad(2), transforms.ToTensor(), transforms.Normalize(data.MEAN, data.STANDARD_DEVIATION)]
+    images = Subset(datasets.MNIST(folder, train=True, transform=transforms.Compose(steps)), range(len(part)))
+    model = models.build(name).to(memory_format=torch.contiguous_format).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    total = 0.0
+    for batch, labels in DataLoader(images, batch_size=64, shuffle=True):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(batch), labels)
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+
+
+def epoch(name, part, teacher_logits=None):
+    profile = dataclasses.replace(kd.PROFILES["quick"], name="bench", epochs=1, peak_learning_rate=1e-4)
+    model = models.build(name.removeprefix("KD-"))
+    few = data.Part(part.images[:4], part.labels[:4])
+    training.train(model, part, few, profile, seed=0, name=name, teacher_logits=teacher_logits)
+
+
+def epochs(bench):
+    """An epoch against the usual script's; a distillation epoch against one on labels, and one with the teacher."""
+    bf16 = training.precision(CPU) == torch.bfloat16
+    said = "" if bf16 else "the target is for bf16, which is not here"
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "MNIST" / "raw"
+        raw.mkdir(parents=True)
+        for name in data.FILES:
+            os.symlink(data.default_root().resolve() / name, raw / name)
+        for name, n, target in (("TN", 640, ">= 2.2"), ("SN1", 3200, ">= 3")):
+            part = bench.part(n)
+            seconds = bench.race(ours=quiet(epoch, name, part), usual=quiet(usual_script, name, folder, part))
+            ratio = seconds["usual"] / seconds["ours"]
+            bench.row(f"an epoch of {name}: times faster", "the usual script", ratio, target, said)
+    part = bench.part(1280)
+    teacher, logits = models.build("TN").eval(), torch.randn(len(part), 10)
+    seconds = bench.race(
+        labels=quiet(epoch, "SN1", part),
+        ours=quiet(epoch, "KD-SN1", part, logits),
+        in_the_loop=quiet(teacher_in_the_loop, teacher, part),
+    )
+    bench.row("a distillation epoch of SN1", "on labels alone", seconds["ours"] / seconds["labels"], "<= 1.03")
+    ratio = seconds["ours"] / seconds["in_the_loop"]
+    bench.row("a distillation epoch of SN1", "with the teacher in the loop", ratio, "<= 1")
+
+
+def quiet(run, *arguments):
+    """run(*arguments) without its output."""
+
+    def silent():
+        with open(os.devnull, "w") as nowhere:
+            kept, sys.stdout = sys.stdout, nowhere
+            try:
+                run(*arguments)
+            finally:
+                sys.stdout = kept
+
+    return silent
+
+
+def teacher_in_the_loop(teacher, part):
+    """The same epoch as ours, the teacher asked anew for every batch."""
+    images, labels = torch.as_tensor(part.images), torch.as_tensor(part.labels).long()
+    step = stepper("SN1", teacher)
+    for batch in torch.randperm(len(images)).split(64):
+        step(images[batch], labels[batch])
+
+
+def peak_memory(code):
+    """Peak resident memory in MiB of a fresh process that runs `code`."""
+    start = "import resource, torch, kdutils as kd\nfrom kdutils import data, mc_dropout, models, training\n"
+    end = "\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    done = subprocess.run(
+        [sys.executable, "-c", start + code + end], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return int(done.stdout.split()[-1]) / 1024
+
+
+PAPER = """
+class Enough(Exception): pass
+profile = kd.PROFILES["paper"]
+parts = data.split(data.load_mnist(), profile)
+model, calls = models.build("TN"), []
+def count(*_):
+    calls.append(0)
+    if len(calls) > 3: raise Enough
+model.register_forward_pre_hook(count)
+logits = torch.randn(len(parts["train"]), 10)
+try: training.train(model, parts["train"], parts["validation"], profile, seed=0, name="KD-SN3", teacher_logits=logits)
+except Enough: pass
+model._forward_pre_hooks.clear()
+mc_dropout.predict(model, parts["test"].images[:200], passes=100)
+"""
+
+
+def memory(bench):
+    """Peak memory: of MC dropout against the number of passes, and of the `paper` profile."""
+    code = 'mc_dropout.predict(models.build("SN1"), data.load_mnist().test_images[:300], passes={})'
+    few, many = (np.array([peak_memory(code.format(n)) for _ in range(bench.rounds)]) for n in (10, 1000))
+    bench.row("peak memory of 1,000 passes, SN1", "10 passes", many / few, "<= 1.02", f"{np.median(many):.0f} MiB")
+    peak = peak_memory(PAPER) / 1024
+    bench.row("peak memory of `paper`, in GiB", "– (three steps of KD-SN3 on all images, predictions)", peak, "<= 3")
+
+
+def growth(bench):
+    """How the cost grows; the exponent of the best power law from the second point on."""
+    model, images = models.build("SN1").eval(), bench.images(160)
+    many = bench.mnist.train_images
+    tiny = kd.Profile("bench-tiny", 500, 100, 500, epochs=1, batch_size=50, peak_learning_rate=1e-4, mc_passes=20)
+
+    def seeds(count):
+        with tempfile.TemporaryDirectory() as folder:
+            for seed in range(count):
+                kd.Run(tiny, seed, folder, device="cpu").predictions("SN1")
+
+    sizes = {
+        "passes": ([1, 10, 100, 1000], lambda n: mc_dropout.predict(model, images, passes=n)),
+        "images": ([1000, 5000, 50_000], lambda n: mc_dropout.predict(model, many[:n], passes=5)),
+        "seeds": ([1, 2, 4], seeds),
+    }
+    for what, (counts, run) in sizes.items():
+        counts = counts[:-1] if bench.quick else counts
+        race = bench.race(**{str(n): quiet(run, n) for n in counts})
+        seconds = np.array([np.median(race[str(n)]) for n in counts])
+        bench.growth[what] = {"count": counts, "seconds": seconds.tolist()}
+        exponent = np.diff(np.log(seconds))[-1] / np.diff(np.log(counts))[-1]
+        bench.row(f"growth with {what}, the exponent", f"from {counts[-2]:,} to {counts[-1]:,}", exponent, "<= 1.05")
+
+
+def pipeline(bench):
+    """Two smoke seeds by Snakemake: side by side with a thread each, and one after the other with two."""
+
+    def study(threads, folder):
+        command = ["snakemake", "--cores", "2", "--nolock", "--quiet", "all", "--config", "profile=smoke"]
+        command += ["seeds=0-1", "device=cpu", f"threads={threads}", f"runs={folder}"]
+        started = time.perf_counter()
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        return time.perf_counter() - started
+
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+        after = study(2, one)
+        beside = study(1, two)
+        bench.row("two seeds side by side, a thread each", "one after the other, two threads", beside / after, "<= 1")
+        spent = spent_on_networks(Path(one) / "smoke")
+    ours = spent_on_networks(ROOT / "results" / "quick", "seed-0", runs.TABLE_1)
+    rest = after - spent
+    note = f"the {rest:.0f} s of two smoke seeds, beside the {ours:.0f} s of a quick seed's networks"
+    bench.row("`quick`: not training or prediction", "the whole", rest / (rest + ours), "<= 0.15", note)
+
+
+def spent_on_networks(folder, seed="*", names=("*",)):
+    found = [path for name in names for path in folder.glob(f"{seed}/{name}/manifest.json")]
+    return sum(sum(json.loads(path.read_text())["seconds"].values()) for path in found)
+
+
+def draw(record):
+    """Left: 100 passes by ours and by others. Right: how the cost grows."""
+    plots.use_style()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    faster = [row for row in record["rows"] if "times faster" in row["what"] and "passes" in row["what"]]
+    labels = list(dict.fromkeys(row["against"] for row in faster))
+    for i, name in enumerate(("TN", "SN2", "SN1")):
+        chosen = {row["against"]: row for row in faster if f" {name}:" in row["what"]}
+        place = np.arange(len(labels)) + (i - 1) * 0.27
+        ratios = np.array([[chosen[label][key] for label in labels] for key in ("low", "ratio", "high")])
+        error = np.abs(ratios[[0, 2]] - ratios[1])
+        left.barh(place, ratios[1], 0.25, xerr=error, color=plots.COLOURS[name], label=name)
+        for y, ratio in zip(place, ratios[1], strict=True):
+            left.annotate(f"{ratio:.0f}", (ratio, y), (6, 0), textcoords="offset points", va="center", fontsize=8)
+    left.set(yticks=np.arange(len(labels)), yticklabels=labels, xscale="log", xlabel="times slower than kdutils")
+    left.set(title="100 MC-dropout passes: how much slower others are")
+    left.invert_yaxis()
+    left.legend(loc="lower right")
+    for (what, measured), marker in zip(record["growth"].items(), "osD", strict=True):
+        count, seconds = np.array(measured["count"]), np.array(measured["seconds"])
+        right.loglog(count / count[0], seconds / seconds[0], marker=marker, label=f"{what}, from {count[0]:,}")
+    span = np.array([1, 1000])
+    right.loglog(span, span, color="0.5", linestyle=":", label="proportional")
+    right.set(title="The cost grows at most in proportion", xlabel="times as many", ylabel="times the seconds")
+    right.legend()
+    return figure
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    bench = Bench(parser.parse_args().quick)
+    warnings.filterwarnings("ignore")
+    started = time.perf_counter()
+    for measure in (mc_against_limits, mc_against_others, training_steps, epochs, memory, growth):
+        measure(bench)
+    if bench.quick:
+        print(f"{time.perf_counter() - started:.0f} s; a rough table, nothing written")
+        return
+    pipeline(bench)
+    origin = runs.provenance()
+    origin["versions"] |= {name: metadata.version(name) for name in ("torch-uncertainty", "baal", "snakemake")}
+    record = origin | {"seconds": round(time.perf_counter() - started), "rows": bench.rows, "growth": bench.growth}
+    runs.write_atomically(ROOT / "results" / "benchmark.json", runs.to_json(record))
+    plots.save_figure(draw(record), ROOT / "figures", "benchmark")
+
+
+if __name__ == "__main__":
+    main()
