@@ -8,14 +8,21 @@ RUNS ?= runs
 THREADS ?=
 SCALE = $(or $(PROFILE),quick)
 
+SETTINGS = PYTHON PROFILE SEEDS DEVICE RUNS THREADS QUICK
+UNKNOWN = $(filter-out $(SETTINGS),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+ifneq ($(UNKNOWN),)
+$(error unknown $(UNKNOWN): known are $(SETTINGS))
+endif
+
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH = 1
 .DEFAULT_GOAL := help
-.PHONY: help paper study test bench lab results notebooks figures clean
+.PHONY: help paper study test test-faults bench lab results notebooks figures clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto), then show Table 1"
 	@echo "make test       check everything: style, units, the whole pipeline at smoke scale, the committed notebooks"
+	@echo "make test-faults  interrupt, damage, fill the disk, misuse: every fault, one by one (half an hour)"
 	@echo "make bench      measure the costs side by side (QUICK=1: a rough table in three minutes)"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make study      run the notebooks for many seeds (SEEDS=0-9; THREADS=1: as many at once as there are cores)"
@@ -48,6 +55,10 @@ test: .venv/ready
 	ruff check .
 	ruff format --check .
 	python -m pytest
+
+test-faults: .venv/ready
+	KDUTILS_FAULTS=all python -m pytest tests/faults
+	@python workflow/report.py results/$(SCALE) --readme > /dev/null
 
 .venv/bench: .venv/ready
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/requirements.txt -e .[bench]

@@ -5,17 +5,27 @@
 #
 #   snakemake --cores 2 --nolock --rerun-incomplete --config profile=quick seeds=0-9
 
+import os
+import re
+import sys
+
 from kdutils.profiles import resolve
-from kdutils.runs import DEVICES, parse_seeds
+from kdutils.runs import Run, parse_seeds
 
 KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "runs": "", "data": "", "threads": ""}
-if unknown := set(config) - set(KNOWN):
-    raise ValueError(f"unknown config {', '.join(sorted(unknown))}: known are {', '.join(KNOWN)}")
 settings = {key: str(config.get(key, default)) for key, default in KNOWN.items()}
-if settings["device"] not in DEVICES:
-    raise ValueError(f"unknown device {settings['device']!r}: known are {', '.join(DEVICES)}")
-PROFILE = resolve(settings["profile"]).name
-SEEDS = parse_seeds(settings["seeds"])
+try:
+    if unknown := set(config) - set(KNOWN):
+        raise ValueError(f"unknown config {', '.join(sorted(unknown))}: known are {', '.join(KNOWN)}")
+    PROFILE = resolve(settings["profile"]).name
+    SEEDS = parse_seeds(settings["seeds"])
+    if settings["device"] not in ("auto", "cpu"):
+        Run(PROFILE, SEEDS[0], device=settings["device"]).device
+    if not re.fullmatch(r"|[1-9]\d{0,3}", settings["threads"]):
+        raise ValueError(f"threads must be a whole number of at least 1, got {settings['threads']!r}")
+except ValueError as error:
+    print(f"kdutils: {error}", file=sys.stderr)
+    os._exit(2)  # Snakemake would add a traceback
 THREADS = int(settings["threads"] or workflow.cores)  # of a job; Snakemake hands them on as OMP_NUM_THREADS
 HERE = f"{settings['runs'] or 'runs'}/{PROFILE}/notebooks"
 COMMON = f"-r profile {PROFILE} -r device {settings['device']} -r runs '{settings['runs']}' -r data '{settings['data']}'"

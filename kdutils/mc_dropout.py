@@ -108,6 +108,7 @@ def predict(model, images, *, passes=100, seed=0, batch_size=100):
     What comes before the first active dropout runs once per image, the rest once per pass, in large batches,
     in float32 on the model's device. Masks are independent between images and passes. Sums accumulate in
     float64: memory does not grow with `passes`. The global random state and the training flags are put back.
+    Where the memory does not suffice for `batch_size` images at once, it is halved, which is said.
 
     images: uint8 (n, 1, 28, 28), tensor or array (or floats, as the network takes them).
     ValueError for no images, for passes that are no positive whole number, for a network without dropout, and
@@ -120,17 +121,22 @@ def predict(model, images, *, passes=100, seed=0, batch_size=100):
     deterministic, stochastic = split(model)
     device = next(model.parameters()).device
     training = {module: module.training for module in model.modules()}
-    results = []
-    try:
+
+    def compute(size):
+        results = []
         with torch.inference_mode(), seeded(derive_seed(seed, "mc_dropout"), device):
-            for start in range(0, len(images), batch_size):
+            for start in range(0, len(images), size):
                 model.eval()
-                features = deterministic(models.batch_input(images[start : start + batch_size], device))
+                features = deterministic(models.batch_input(images[start : start + size], device))
                 certain = _log_softmax(stochastic(features.clone())).exp()  # cloned: the rest may work in place
                 for module in filter(_active, stochastic.modules()):
                     module.train()
                 chunk = max(1, CHUNK // features.numel()) if len(deterministic) else 1
                 results.append([*_accumulate(stochastic, features, passes, chunk), certain.cpu().numpy()])
+        return results
+
+    try:
+        results = models.with_less_memory(compute, batch_size)
     finally:
         for module, flag in training.items():
             module.training = flag

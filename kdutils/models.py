@@ -79,14 +79,37 @@ def logits(model, images, *, batch_size=100, dtype=torch.float32):
     """Logits (n, 10), float32 on the model's device, in evaluation mode; training flags are put back.
 
     images: uint8 (n, 1, 28, 28) or float (n, 1, 32, 32), tensor or array. dtype: computed in, by autocast.
+    batch_size: halved, which is said, while the memory does not suffice.
     """
     device = next(model.parameters()).device
     training = {module: module.training for module in model.modules()}
+
+    def compute(size):
+        batches = range(0, len(images), size)
+        return torch.cat([model(batch_input(images[i : i + size], device)).float() for i in batches])
+
     model.eval()
     try:
         with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            batches = range(0, len(images), batch_size)
-            return torch.cat([model(batch_input(images[i : i + batch_size], device)).float() for i in batches])
+            return with_less_memory(compute, batch_size)
     finally:
         for module, flag in training.items():
             module.training = flag
+
+
+def with_less_memory(compute, batch_size):
+    """compute(batch_size), with half the batch size as often as the memory does not suffice, down to 1."""
+    while True:
+        try:
+            return compute(batch_size)
+        except (RuntimeError, MemoryError) as error:
+            if batch_size == 1 or not out_of_memory(error):
+                raise
+        batch_size //= 2
+        print(f"not enough memory: goes on with batches of {batch_size} images", flush=True)
+
+
+def out_of_memory(error):
+    """Whether `error` says so, in the words of CUDA and MPS, the CPU's allocator, or oneDNN."""
+    words = ("out of memory", "can't allocate memory", "could not create a memory", "bad_alloc")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

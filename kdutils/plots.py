@@ -1,9 +1,13 @@
 """One style for all figures: the paper's colours, counts beside every curve, PNG and PDF."""
 
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.ticker import PercentFormatter
+
+from .runs import write_atomically
 
 COLOURS = {  # the paper's; a network without distillation has the hue of its distilled twin, dashed
     "TN": "#d62728",
@@ -39,9 +43,11 @@ def save_figure(figure, folder, name):
 
     The files hold no date, so that the same figure is the same file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight", metadata={"Software": None})
-    figure.savefig(folder / f"{name}.pdf", bbox_inches="tight", metadata={"CreationDate": None})
+    for form, options in {"png": {"dpi": 150}, "pdf": {}}.items():
+        content = io.BytesIO()
+        undated = {"Software": None} if form == "png" else {"CreationDate": None}
+        figure.savefig(content, format=form, bbox_inches="tight", metadata=undated, **options)
+        write_atomically(folder / f"{name}.{form}", content.getvalue())
     return f"{name}.png", f"{name}.pdf"
 
 

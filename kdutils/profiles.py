@@ -14,6 +14,13 @@ def whole_number(name, value, minimum):
     return int(value)
 
 
+def check_seed(value):
+    """`value` as an int; ValueError unless it is a whole number from 0 to 2**32 - 1."""
+    if whole_number("seed", value, minimum=0) >= 2**32:
+        raise ValueError(f"seed must be below 2**32, got {value}")
+    return int(value)
+
+
 def check_temperature(value):
     """ValueError unless `value` is a finite number above 0."""
     if not isinstance(value, numbers.Real) or not 0 < value < math.inf:

@@ -4,6 +4,7 @@ The only module that writes artefacts. torch is imported only to train, to load 
 """
 
 import ast
+import contextlib
 import datetime
 import hashlib
 import io
@@ -11,8 +12,11 @@ import json
 import os
 import platform
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,9 +24,10 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from .data import load_mnist, project_root, split
-from .profiles import derive_seed, resolve, whole_number
+from .profiles import check_seed, derive_seed, resolve
 
 RESULTS_VERSION = 1  # raised when a change to the code changes results; older artefacts are then refused
 
@@ -82,11 +87,14 @@ class Run:
     profile: a name or a Profile. root: a folder, by default `runs` in the repository's root. device: "auto",
     "cpu", "cuda" or "mps". data: MNIST's folder, as for `data.load_mnist`. read_only: never trains, but says
     what is missing. ValueError for anything else; FileNotFoundError for what a read-only run does not have.
+
+    What is stored is used only if its sha256 is the recorded one; else it is made again, and that is said (by a
+    read-only run: ValueError). Of several processes one makes a thing, and the others wait for it.
     """
 
     def __init__(self, profile, seed=0, root=None, *, device="auto", data=None, read_only=False):
         self.profile = resolve(profile)
-        self.seed = whole_number("seed", seed, minimum=0)
+        self.seed = check_seed(seed)
         self.root = Path(root) if root else project_root() / "runs"
         if device not in DEVICES:
             raise ValueError(f"unknown device {device!r}: known are {', '.join(DEVICES)}")
@@ -94,6 +102,7 @@ class Run:
         self.folder = self.root / self.profile.name / f"seed-{self.seed}"
         self.output = self.root / self.profile.name  # where notebooks leave tables, figures, and their proof
         self.opened = time.perf_counter()
+        self._locks = {}
 
     @cached_property
     def device(self):
@@ -104,6 +113,7 @@ class Run:
         available = [name for name, there in found.items() if there]
         if self._device not in ("auto", *available):
             raise ValueError(f"device {self._device!r} is not available here: available are {', '.join(available)}")
+        torch.set_num_threads(min(torch.get_num_threads(), available_threads()))
         return torch.device(available[0] if self._device == "auto" else self._device)
 
     @cached_property
@@ -118,31 +128,24 @@ class Run:
         """
         from . import models
 
-        if "weights.safetensors" not in self.manifest(name)["outputs"]:
-            return self._train(name)
+        weights = self._stored(name, "weights.safetensors", self._train)
         model = models.build(NETWORKS[name][0], self.seed).to(self.device)
-        model.load_state_dict(from_safetensors(self._read(name, "weights.safetensors")))
+        model.load_state_dict(from_safetensors(weights))
         return model.eval()
 
     def soft_targets(self):
         """The teacher's logits (n, 10), float32, on the training images, in their order."""
-        if "soft_targets.npz" not in self.manifest("TN")["outputs"]:
-            self.network("TN")
-        return _from_npz(self._read("TN", "soft_targets.npz"))["logits"]
+        return _from_npz(self._stored("TN", "soft_targets.npz", self._make_soft_targets))["logits"]
 
     def history(self, name):
         """{"epochs": [{"epoch", "loss", "validation_accuracy"}, …], "train_accuracy", "validation_accuracy",
         "test_accuracy"}: by epoch, and at the end with dropout off; the test accuracy once predictions are made.
         """
-        if "history.json" not in self.manifest(name)["outputs"]:
-            self.network(name)
-        return json.loads(self._read(name, "history.json"))
+        return json.loads(self._stored(name, "history.json", self._train))
 
     def predictions(self, name):
         """The network's Predictions on the test images: loaded, or made and stored."""
-        if "predictions.npz" not in self.manifest(name)["outputs"]:
-            self._predict(name)
-        arrays = _from_npz(self._read(name, "predictions.npz"))
+        arrays = _from_npz(self._stored(name, "predictions.npz", self._predict))
         for key in ("mc_mean", "deterministic"):
             probabilities = np.exp(arrays[key].astype(float))
             arrays[key] = probabilities / probabilities.sum(1, keepdims=True)
@@ -158,13 +161,16 @@ class Run:
         asked = {"network": name, "profile": asdict(self.profile), "seed": self.seed}
         asked["results_version"] = RESULTS_VERSION
         path = self.folder / name / "manifest.json"
+        nothing = asked | {"inputs": {}, "outputs": {}, "seconds": {}}
         if not path.exists():
             self._refuse_if_read_only(path)
-            return asked | {"inputs": {}, "outputs": {}, "seconds": {}}
-        try:
-            found = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{shown(path)} is damaged ({error}): delete {shown(path.parent)}") from error
+            return nothing
+        found = _parse_manifest(path.read_bytes())
+        if found is None:
+            self._refuse_if_read_only(path, "damaged")
+            print(f"{shown(path)} is damaged: {name} is made again", flush=True)
+            path.unlink(missing_ok=True)
+            return nothing
         wanted, stored = asked | asked["profile"], found | found.get("profile", {})
         differs = [key for key in wanted if key != "profile" and stored.get(key) != wanted[key]]
         if differs:
@@ -179,20 +185,54 @@ class Run:
                 raise ValueError(f"{shown(path.parent)} was distilled from another TN: delete that folder")
         return found
 
-    def _refuse_if_read_only(self, path):
+    def _refuse_if_read_only(self, path, why="missing"):
         if self.read_only:
-            raise FileNotFoundError(f"{shown(path)} is missing: make it with `make study` and `make results`")
+            error = FileNotFoundError if why == "missing" else ValueError
+            remedy = "make it with `make study` and `make results`, or `git checkout` it if it was committed"
+            raise error(f"{shown(path)} is {why}: {remedy}")
 
-    def _read(self, name, file):
-        """The bytes of a stored file, whose sha256 is the recorded one; ValueError names the file if it is not."""
-        path, recorded = self.folder / name / file, self.manifest(name)["outputs"][file]
-        if not path.exists():
-            self._refuse_if_read_only(path)
-        content = path.read_bytes() if path.exists() else b""
+    def _verified(self, name, file):
+        """The bytes of a stored file if their sha256 is the recorded one, else None."""
+        path, recorded = self.folder / name / file, self.manifest(name)["outputs"].get(file)
+        if recorded is None or not path.is_file():
+            return None
+        content = path.read_bytes()
         # history.json's test accuracy may have come in just before the manifest was to be written
-        if recorded not in (_sha256(content), _sha256(_without_test(content) if file == "history.json" else content)):
-            raise ValueError(f"{shown(path)} is missing or not what was stored: delete {shown(path.parent)}")
+        known = (content, _without_test(content)) if file == "history.json" else (content,)
+        return content if recorded in map(_sha256, known) else None
+
+    def _stored(self, name, file, make):
+        """The verified bytes of a stored file; `make(name)` makes it first if it is missing or damaged."""
+        content = self._verified(name, file)
+        if content is None:
+            path = self.folder / name / file
+            self._refuse_if_read_only(path, "damaged" if path.exists() else "missing")
+            with self._alone(name):
+                if self._verified(name, file) is None:  # nor has another process made it meanwhile
+                    if file in self.manifest(name)["outputs"]:
+                        print(f"{shown(path)} is missing or damaged: it is made again", flush=True)
+                    make(name)
+            content = self._verified(name, file)
         return content
+
+    @contextlib.contextmanager
+    def _alone(self, name):
+        """Hold the network's lock, so that one process works in its folder; it is released by a crash, too."""
+        path = self.folder / name / ".lock"
+        with _explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = self._locks.setdefault(name, FileLock(path))
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                print(f"another process is making {shown(path.parent)}: waiting for it", flush=True)
+                lock.acquire()
+        try:
+            for left in path.parent.glob(".*.tmp"):  # by a process that was killed
+                left.unlink()
+            yield
+        finally:
+            lock.release()
 
     def _store(self, name, manifest, contents, seconds):
         """Write `contents` {file: bytes}, then the manifest that records them."""
@@ -200,12 +240,22 @@ class Run:
             write_atomically(self.folder / name / file, content)
             manifest["outputs"][file] = _sha256(content)
         manifest["seconds"] |= {stage: round(value, 1) for stage, value in seconds.items()}
-        write_atomically(self.folder / name / "manifest.json", to_json(manifest | provenance()))
+        record = manifest | provenance()
+        record["sha256"] = _sha256(to_json(record))
+        write_atomically(self.folder / name / "manifest.json", to_json(record))
+
+    def _make_soft_targets(self, name):
+        """From the teacher's weights; training the teacher makes them, too."""
+        from . import distillation
+
+        model = self.network(name)
+        if self._verified(name, "soft_targets.npz") is None:
+            logits = distillation.soft_targets(model, self.parts["train"].images)
+            self._store(name, self.manifest(name), {"soft_targets.npz": _to_npz({"logits": logits.cpu().numpy()})}, {})
 
     def _train(self, name):
         from . import distillation, models, training
 
-        self._refuse_if_read_only(self.folder / name / "weights.safetensors")
         architecture, distilled = NETWORKS[name]
         inputs = {part: _sha256(p.images.tobytes() + p.labels.tobytes()) for part, p in self.parts.items()}
         teacher_logits = self.soft_targets() if distilled else None
@@ -214,14 +264,18 @@ class Run:
         manifest, folder = self.manifest(name), self.folder / name
         if manifest["inputs"] not in ({}, inputs):
             raise ValueError(f"{shown(folder)} was begun with other data or another teacher: delete that folder")
-        manifest["inputs"] = inputs
+        manifest |= {"inputs": inputs, "outputs": {}, "seconds": {}}
         self._store(name, manifest, {}, {})
 
         model = models.build(architecture, self.seed).to(self.device)
         checkpoint = folder / "checkpoint.safetensors"
         train, validation = self.parts["train"], self.parts["validation"]
         settings = {"seed": self.seed, "name": name, "teacher_logits": teacher_logits, "checkpoint": checkpoint}
-        epochs, seconds = training.train(model, train, validation, self.profile, **settings)
+        settings["made_for"] = {
+            key: manifest[key] for key in ("network", "profile", "seed", "results_version", "inputs")
+        }
+        with _stoppable(f"{name} stopped; give the same command again, and it goes on from the last finished epoch"):
+            epochs, seconds = training.train(model, train, validation, self.profile, **settings)
         started = time.perf_counter()
         train_logits = distillation.soft_targets(model, train.images)
         history = {
@@ -236,16 +290,15 @@ class Run:
         manifest["training_precision"] = str(training.precision(self.device)).removeprefix("torch.")
         self._store(name, manifest, contents, {"training": seconds, "evaluation": time.perf_counter() - started})
         checkpoint.unlink(missing_ok=True)
-        return model
 
     def _predict(self, name):
         from . import mc_dropout
 
-        self._refuse_if_read_only(self.folder / name / "predictions.npz")
         model, test, passes = self.network(name), self.parts["test"], self.profile.mc_passes
         started = time.perf_counter()
         seed = derive_seed(self.seed, name, "mc_dropout")  # masks independent of the other networks'
-        mc = mc_dropout.predict(model, test.images, passes=passes, seed=seed)
+        with _stoppable(f"{name}'s prediction stopped; give the same command again, and it is made anew"):
+            mc = mc_dropout.predict(model, test.images, passes=passes, seed=seed)
         seconds = time.perf_counter() - started
         with np.errstate(divide="ignore"):  # log 0 = -inf, which comes back as 0
             mean, deterministic = (np.log(p).astype(np.float16) for p in (mc.mean, mc.deterministic))
@@ -262,6 +315,18 @@ class Run:
         contents = {"predictions.npz": _to_npz(arrays), "history.json": to_json(history)}
         self._store(name, self.manifest(name), contents, {"prediction": seconds})
         print(f"{name}: {len(test):,} test images, {passes} passes, {seconds:.0f} s", flush=True)
+
+
+def _parse_manifest(content):
+    """A manifest's dict; None if it is not as it was written. One of another version is not judged here."""
+    try:
+        found = json.loads(content)
+        if found["results_version"] != RESULTS_VERSION:
+            return found
+        recorded = found.pop("sha256")
+        return found if recorded == _sha256(to_json(found)) else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _without_test(content):
@@ -313,14 +378,61 @@ def from_safetensors(content):
 
 
 def write_atomically(path, content):
-    """Write bytes under another name, then rename: whoever reads `path` finds the old or the new content whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write bytes under another name, then rename: whoever reads `path` finds the old or the new content whole.
+
+    OSError in one line, naming the path and the room that it takes, if that cannot be done.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _explained(path, len(content)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            aside.write_bytes(content)
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explained(path, size=0):
+    """Says in one line what could not be written, and why."""
     try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
+        yield
+    except OSError as error:
+        there = next(folder for folder in path.resolve().parents if folder.is_dir())
+        free = shutil.disk_usage(there).free / 1e6
+        why = f"{error.strerror or error}; {size / 1e6:.1f} MB needed, {free:.1f} MB free"
+        told = f"cannot write {shown(path)} ({why}). Mend that and run again: it goes on from there"
+        raise type(error)(error.errno, told) from None
+
+
+@contextlib.contextmanager
+def _stoppable(told):
+    """A SIGTERM stops as Ctrl-C does; `told` is printed, the KeyboardInterrupt goes on."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\n{told}", flush=True)
+        raise
     finally:
-        aside.unlink(missing_ok=True)
+        if main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def available_threads(quota=Path("/sys/fs/cgroup/cpu.max")):
+    """Processors that this process may use: of the machine's, its container's `quota` and Slurm's, the fewest."""
+    granted = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()]
+    with contextlib.suppress(OSError, ValueError):  # no such container; "max": no limit
+        share, period = quota.read_text().split()
+        granted.append(-(-int(share) // int(period)))
+    with contextlib.suppress(KeyError, ValueError):
+        granted.append(int(os.environ["SLURM_CPUS_PER_TASK"]))
+    return max(1, min(granted))
 
 
 def provenance():
@@ -364,11 +476,20 @@ def parse_seeds(seeds):
     """Whole numbers from 0, a list of them, or text such as "0-9" or "0,2,5-7", as a sorted list; else ValueError."""
     if isinstance(seeds, str) and re.fullmatch(r" *\d+(-\d+)? *(, *\d+(-\d+)? *)*", seeds):
         ranges = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
-        seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
-    seeds = seeds if isinstance(seeds, list) else [seeds]
-    if not seeds or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds):
+        if sum(ends[-1] - ends[0] for ends in ranges) > 10_000:
+            raise ValueError(f"seeds must be at most 10,000, got {seeds!r}")
+        seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)] or seeds
+    listed = seeds if isinstance(seeds, list) else [seeds]
+    if not listed or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in listed):
         raise ValueError(f'seeds must be like 0, "0,1,2" or "0-9", got {seeds!r}')
-    return sorted(set(seeds))
+    return sorted({check_seed(seed) for seed in listed})
+
+
+class SettingsError(ValueError):
+    """A setting that is not accepted. Jupyter and papermill show its message alone, without a traceback."""
+
+    def _render_traceback_(self):
+        return [f"{type(self).__name__}: {self}"]
 
 
 def from_parameters(*, profile, seed, device, runs, data, seeds=None, source=None):
@@ -376,8 +497,15 @@ def from_parameters(*, profile, seed, device, runs, data, seeds=None, source=Non
 
     $KDUTILS_PROFILE overrides `profile`. runs, data: folders, "" for the usual ones. seeds: as for `parse_seeds`,
     "" for `seed` alone. source: "results" reads the committed predictions, "runs" the user's own, trained if missing.
-    ValueError also for a parameter that papermill injected and the notebook does not have.
+    SettingsError also for a parameter that papermill injected and the notebook does not have.
     """
+    try:
+        return _opened(profile, seed, device, runs, data, seeds, source)
+    except ValueError as error:
+        raise SettingsError(error) from None
+
+
+def _opened(profile, seed, device, runs, data, seeds, source):
     given = {"profile": profile, "seed": seed, "device": device, "runs": runs, "data": data}
     given |= {key: value for key, value in {"seeds": seeds, "source": source}.items() if value is not None}
     if unknown := _injected() - set(given):
@@ -391,8 +519,10 @@ def from_parameters(*, profile, seed, device, runs, data, seeds=None, source=Non
     committed = source == "results"
     runs = Path(runs) if runs else project_root() / "runs"
     root = project_root() / "results" if committed else runs
-    numbers = [whole_number("seed", seed, minimum=0)] if seeds in (None, "") else parse_seeds(seeds)
+    numbers = [check_seed(seed)] if seeds in (None, "") else parse_seeds(seeds)
     opened = [Run(profile, number, root, device=device, data=data, read_only=committed) for number in numbers]
+    if device not in ("auto", "cpu"):
+        _ = opened[0].device  # refused now rather than after the data
     for run in opened:
         run.output = runs / ("reference" if committed else "") / profile.name
     print(

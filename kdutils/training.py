@@ -1,18 +1,23 @@
 """One training loop for the labels alone and for distillation: AdamW with a one-cycle learning rate."""
 
 import contextlib
+import hashlib
 import json
 import os
 import sys
 import time
 
 import torch
+from safetensors import SafetensorError
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from . import data, models, runs
 from .distillation import distillation_loss
 from .profiles import derive_seed
+
+LEARNS_WITHIN = 200  # optimiser steps; by then every network here is far above
+CHANCE = 0.15  # of validation: guessing among ten digits is right in 10 %
 
 
 def precision(device):
@@ -41,15 +46,19 @@ def accuracy(logits, labels):
     return (logits.argmax(1).cpu() == torch.as_tensor(labels)).double().mean().item()
 
 
-def train(model, train_part, validation_part, profile, *, seed, name, teacher_logits=None, checkpoint=None):
+def train(
+    model, train_part, validation_part, profile, *, seed, name, teacher_logits=None, checkpoint=None, made_for=None
+):
     """Train `model` in place on its device; return (history, seconds).
 
     train_part, validation_part: `data.Part`. teacher_logits: (n, 10), row i for training image i; None trains
     on the labels alone. name: the network's, e.g. "KD-SN2"; its architecture's part gives the data order, so
     that a network trained with and without distillation sees the same batches.
     history: a dict per epoch, {"epoch", "loss", "validation_accuracy"}.
-    checkpoint: a path; written after every epoch, and gone on from if it is there: the result is the same,
-    since each epoch's order and dropout are seeded anew. FloatingPointError if the loss is no longer finite.
+    checkpoint: a path; written after every epoch, and gone on from if it is there, whole and `made_for` the same
+    (anything that JSON holds): the result is the same, since each epoch's order and dropout are seeded anew.
+    FloatingPointError if the loss is no longer finite, RuntimeError if the network does not learn, MemoryError
+    if a batch does not fit: each says what to try, and no checkpoint of such an epoch is written.
     """
     device = next(model.parameters()).device
     dtype = precision(device)
@@ -68,8 +77,8 @@ def train(model, train_part, validation_part, profile, *, seed, name, teacher_lo
     )
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     history, seconds = [], 0.0
-    if checkpoint and checkpoint.exists():
-        history, seconds = _resume(checkpoint, model, optimizer, schedule, scaler)
+    if checkpoint and (kept := _read_checkpoint(checkpoint, name, made_for)):
+        history, seconds = _resume(*kept, model, optimizer, schedule, scaler)
         print(f"{name}: goes on after epoch {len(history)} of {profile.epochs}")
 
     for epoch in range(len(history) + 1, profile.epochs + 1):
@@ -78,21 +87,28 @@ def train(model, train_part, validation_part, profile, *, seed, name, teacher_lo
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(order_seed)).to(device)
         total = torch.zeros((), device=device)
         model.train()
-        with seeded(derive_seed(seed, name, "dropout", epoch), device), _progress(name, epoch, len(images)) as bar:
-            for batch in order.split(profile.batch_size):
-                with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-                    output = model(data.preprocess(images[batch]))
-                if teacher_logits is None:
-                    loss = F.cross_entropy(output.float(), labels[batch])
-                else:
-                    loss = distillation_loss(output, teacher_logits[batch], labels[batch], **soft)
-                optimizer.zero_grad()
-                scaler.scale(loss).backward()
-                scaler.step(optimizer)
-                scaler.update()
-                schedule.step()
-                total += loss.detach() * len(batch)
-                bar.update(len(batch))
+        try:
+            with seeded(derive_seed(seed, name, "dropout", epoch), device), _progress(name, epoch, len(images)) as bar:
+                for batch in order.split(profile.batch_size):
+                    with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+                        output = model(data.preprocess(images[batch]))
+                    if teacher_logits is None:
+                        loss = F.cross_entropy(output.float(), labels[batch])
+                    else:
+                        loss = distillation_loss(output, teacher_logits[batch], labels[batch], **soft)
+                    optimizer.zero_grad()
+                    scaler.scale(loss).backward()
+                    scaler.step(optimizer)
+                    scaler.update()
+                    schedule.step()
+                    total += loss.detach() * len(batch)
+                    bar.update(len(batch))
+        except (RuntimeError, MemoryError) as error:
+            if not models.out_of_memory(error):
+                raise
+            raise MemoryError(
+                f"{name}: not enough memory for batches of {profile.batch_size} images: lower the profile's batch_size"
+            ) from None
         mean_loss = total.item() / len(images)
         spent = time.perf_counter() - started
         if not mean_loss < float("inf"):
@@ -101,6 +117,11 @@ def train(model, train_part, validation_part, profile, *, seed, name, teacher_lo
                 f"{profile.peak_learning_rate}: try a smaller peak_learning_rate"
             )
         validation = accuracy(models.logits(model, validation_part.images, dtype=dtype), validation_part.labels)
+        if steps * epoch >= LEARNS_WITHIN and validation < CHANCE:
+            raise RuntimeError(
+                f"{name} does not learn: validation accuracy {validation:.2%} after {steps * epoch} steps, in epoch "
+                f"{epoch} at a peak learning rate of {profile.peak_learning_rate}: try another peak_learning_rate"
+            )
         history.append({"epoch": epoch, "loss": mean_loss, "validation_accuracy": validation})
         seconds += time.perf_counter() - started
         print(
@@ -109,7 +130,7 @@ def train(model, train_part, validation_part, profile, *, seed, name, teacher_lo
             flush=True,
         )
         if checkpoint:
-            _save(checkpoint, model, optimizer, schedule, scaler, history, seconds)
+            _save(checkpoint, model, optimizer, schedule, scaler, history, seconds, made_for)
     model.eval()
     return history, seconds
 
@@ -121,7 +142,7 @@ def _progress(name, epoch, images):
     return tqdm(desc=title, total=images, unit=" images", file=sys.stdout, leave=False, ncols=90, disable=not watched)
 
 
-def _save(path, model, optimizer, schedule, scaler, history, seconds):
+def _save(path, model, optimizer, schedule, scaler, history, seconds, made_for):
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
@@ -131,14 +152,35 @@ def _save(path, model, optimizer, schedule, scaler, history, seconds):
         "scaler": scaler.state_dict(),
         "history": history,
         "seconds": seconds,
+        "made_for": made_for,
     }
     tensors["notes"] = torch.frombuffer(bytearray(runs.to_json(notes)), dtype=torch.uint8)
-    runs.write_atomically(path, runs.to_safetensors(tensors))
+    runs.write_atomically(path, runs.to_safetensors(tensors | {"sha256": _digest(tensors)}))
 
 
-def _resume(path, model, optimizer, schedule, scaler):
-    tensors = runs.from_safetensors(path.read_bytes())
-    notes = json.loads(tensors.pop("notes").numpy().tobytes())
+def _digest(tensors):
+    """SHA-256 (32,) uint8 of tensors {name: tensor}, their names, types and shapes."""
+    return torch.frombuffer(bytearray(hashlib.sha256(runs.to_safetensors(tensors)).digest()), dtype=torch.uint8)
+
+
+def _read_checkpoint(path, name, made_for):
+    """(tensors, notes) of a checkpoint; None if there is none, or, which is said, none that can be gone on from."""
+    if not path.exists():
+        return None
+    try:
+        tensors = runs.from_safetensors(path.read_bytes())
+        whole = torch.equal(tensors.pop("sha256"), _digest(tensors))
+        notes = json.loads(tensors.pop("notes").numpy().tobytes()) if whole else {}
+    except (SafetensorError, KeyError):
+        notes = {}
+    if "made_for" in notes and notes["made_for"] == made_for:
+        return tensors, notes
+    fault = "belongs to something else" if notes else "is damaged"
+    print(f"{runs.shown(path)} {fault}: {name} is trained from its beginning", flush=True)
+    return None
+
+
+def _resume(tensors, notes, model, optimizer, schedule, scaler):
     model.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model.")})
     parameters = optimizer.param_groups[0]["params"]
     state = {index: {} for index in range(len(parameters))}

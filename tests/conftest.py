@@ -19,7 +19,7 @@ settings.load_profile("kdutils")
 
 
 def pytest_collection_modifyitems(items):
-    """Fast files first, then the slow ones, then the folders below."""
+    """Fast files first, then the slow ones, then the folders below; tests/benchmarks holds no tests."""
 
     def rank(item):
         if item.path.parent != HERE:

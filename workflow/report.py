@@ -63,6 +63,13 @@ def benchmark(record):
     return "\n".join(lines) + f"\n\n{made}"
 
 
+def faults(record):
+    """The counts of results/faults.json in Markdown."""
+    lines = ["| fault | tried | survived |", "|---|---|---|"]
+    lines += [f"| {kind} | {n['tried']} | {n['survived']} |" for kind, n in record["faults"].items()]
+    return "\n".join(lines)
+
+
 def replace(text, marker, new):
     """`text` with what stands between <!-- marker --> and <!-- /marker --> replaced by `new`."""
     marked = rf"(<!-- {marker} -->).*(<!-- /{marker} -->)"
@@ -82,8 +89,10 @@ def main(folder, *options):
         readme = ROOT / "README.md"
         page = replace(readme.read_text(), "table", f"\n{text}")
         page = replace(page, "time", cost(folder, record["seeds"]))
-        measured = json.loads((ROOT / "results" / "benchmark.json").read_text())
-        readme.write_text(replace(page, "benchmark", f"\n{benchmark(measured)}\n"))
+        for part in (benchmark, faults):
+            measured = json.loads((ROOT / "results" / f"{part.__name__}.json").read_text())
+            page = replace(page, part.__name__, f"\n{part(measured)}\n")
+        readme.write_text(page)
     print(f"\n{text}")
     steps = sorted((folder / "notebooks").glob("*.json"))
     if steps:

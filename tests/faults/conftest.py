@@ -1,0 +1,22 @@
+"""What the tests of faults share; with $KDUTILS_FAULTS=all they leave their count in results/faults.json."""
+
+import pytest
+from faults import ALL, ROOT, SCRIPT, SURVIVED, TRIED, finish, made, start
+
+from kdutils import runs
+
+
+def pytest_sessionfinish():
+    if ALL and TRIED:
+        counts = {kind: {"tried": TRIED[kind], "survived": SURVIVED[kind]} for kind in TRIED}
+        runs.write_atomically(ROOT / "results" / "faults.json", runs.to_json(runs.provenance() | {"faults": counts}))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """What SCRIPT makes when nothing disturbs it, and the seconds that it takes."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    status, said = finish(start(SCRIPT, folder))
+    assert status == 0, said
+    assert len(made(folder)) == 4
+    return made(folder)

@@ -1,0 +1,62 @@
+"""Real faults against real runs. A few of each with `make test`, all of them with `make test-faults`.
+
+With $KDUTILS_FAULTS=all every fault is tried, and how many were survived is written to results/faults.json.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+import kdutils as kd
+
+ROOT = Path(__file__).resolve().parents[2]
+ALL = os.environ.get("KDUTILS_FAULTS") == "all"
+TRIED, SURVIVED = Counter(), Counter()
+
+# what a process of ours does: a teacher and a student, a few images, three epochs; the networks at full size
+SCRIPT = """
+import sys
+import kdutils as kd
+profile = kd.Profile("tiny", 60, 20, 50, epochs=3, batch_size=20, peak_learning_rate=1e-3, mc_passes=3)
+run = kd.Run(profile, 0, sys.argv[1], device="cpu")
+for name in ("TN", "KD-SN1"):
+    run.predictions(name)
+"""
+
+
+def some(cases, few):
+    """All `cases`, or `few` of them spread over the list."""
+    cases = list(cases)
+    return cases if ALL else cases[:: -(-len(cases) // few)]
+
+
+@contextlib.contextmanager
+def fault(kind):
+    """Counts one fault as tried and, if the block ends without an error, as survived."""
+    TRIED[kind] += 1
+    yield
+    SURVIVED[kind] += 1
+
+
+def start(script, *arguments, **more):
+    """A Python process of its own, in a group of its own, that runs `script`."""
+    environment = os.environ | {"KDUTILS_DATA": str(kd.data.default_root().resolve())} | more.pop("env", {})
+    command = [sys.executable, "-u", "-c", textwrap.dedent(script), *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes | more)
+
+
+def finish(process, timeout=600):
+    """(exit status, everything that it printed)."""
+    said, _ = process.communicate(timeout=timeout)
+    return process.returncode, said
+
+
+def made(folder):
+    """{path: bytes} of the weights and predictions below `folder`: what has to be the same, bit by bit."""
+    found = [path for pattern in ("weights.safetensors", "predictions.npz") for path in folder.rglob(pattern)]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}

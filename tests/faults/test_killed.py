@@ -1,0 +1,137 @@
+"""A killed or interrupted process goes on from its last finished epoch or stage, to the same bits."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jupyter_client
+import pytest
+from faults import ALL, ROOT, SCRIPT, fault, finish, made, some, start
+
+from kdutils import data
+
+# ends the process, as `kill -9` would, before or after its n-th file is renamed into place
+KILLED_AT_A_FILE = """
+import os, signal, sys
+count, when, rename = int(sys.argv[2]), sys.argv[3], os.replace
+def replace(*names):
+    global count
+    count -= 1
+    if count == 0 and when == "before": os.kill(os.getpid(), signal.SIGKILL)
+    rename(*names)
+    if count == 0: os.kill(os.getpid(), signal.SIGKILL)
+os.replace = replace
+"""
+
+
+def in_the_end(folder):
+    """What is made when the same command is given again until it is done."""
+    status, said = finish(start(SCRIPT, folder))
+    assert status == 0, said
+    assert not list(folder.rglob("*.tmp")), "a killed process's files are swept away"
+    return made(folder)
+
+
+@pytest.mark.parametrize("chain", range(9 if ALL else 1))
+def test_killed_at_a_file(chain, undisturbed, tmp_path):
+    """Several kills in one run: each time at one of the next files, before or after its renaming."""
+    draw = random.Random(chain)
+    for _ in range(5 if ALL else 3):
+        with fault("SIGKILL"):
+            when = draw.choice(["before", "after"])
+            status, said = finish(start(KILLED_AT_A_FILE + SCRIPT, tmp_path, draw.randint(1, 6), when))
+            assert status in (0, -signal.SIGKILL), said
+    assert in_the_end(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("chain", range(6 if ALL else 1))
+def test_killed_at_any_moment(chain, undisturbed, tmp_path):
+    draw = random.Random(100 + chain)
+    for _ in range(4 if ALL else 1):
+        with fault("SIGKILL"):
+            process = start(SCRIPT, tmp_path)
+            time.sleep(draw.uniform(2.5, 9))
+            os.killpg(process.pid, signal.SIGKILL)
+            finish(process)
+    assert in_the_end(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("sign", some([signal.SIGINT, signal.SIGTERM], few=2))
+def test_stopped_by_a_signal_it_says_so_in_one_line_and_goes_on(sign, undisturbed, tmp_path):
+    with fault("SIGINT, SIGTERM, interrupted kernel"):
+        process = start(SCRIPT, tmp_path)
+        for line in process.stdout:
+            if "epoch 1/3" in line:
+                break
+        process.send_signal(sign)
+        sent = time.monotonic()
+        status, said = finish(process)
+        assert time.monotonic() - sent < 10
+        assert status != 0
+        assert [line for line in said.splitlines() if "stopped; give the same command again" in line], said
+        status, said = finish(start(SCRIPT, tmp_path))
+        assert "TN: goes on after epoch" in said
+        assert made(tmp_path) == undisturbed
+
+
+def test_an_interrupted_kernel_lives_and_goes_on(undisturbed, tmp_path):
+    with fault("SIGINT, SIGTERM, interrupted kernel"):
+        manager, client = jupyter_client.manager.start_new_kernel(kernel_name="python3")
+        try:
+            client.execute(f"import sys; sys.argv = ['', {str(tmp_path)!r}]\n{SCRIPT}")
+            wait_for(client, "epoch 1/3")
+            manager.interrupt_kernel()
+            assert "stopped; give the same command again" in wait_for(client, "KeyboardInterrupt")
+            client.execute("run.predictions('KD-SN1'); run.predictions('TN'); print('all there')")
+            assert "TN: goes on after epoch" in wait_for(client, "all there")
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
+        assert made(tmp_path) == undisturbed
+
+
+def wait_for(client, text):
+    """Everything that the kernel says up to `text`."""
+    said = ""
+    while text not in said:
+        content = client.get_iopub_msg(timeout=120)["content"]
+        said += content.get("text", "") + content.get("ename", "")
+    return said
+
+
+def pipeline(folder):
+    """The six notebooks by Snakemake, at smoke scale, in a group of their own."""
+    command = ["snakemake", "--cores", "2", "--nolock", "--rerun-incomplete", "--quiet", "all", "--config"]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command += ["profile=smoke", "device=cpu", f"runs={folder}", f"data={data.default_root().resolve()}"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+
+
+@pytest.fixture(scope="module")
+def piped(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("piped")
+    status, said = finish(pipeline(folder))
+    assert status == 0, said
+    return made(folder)
+
+
+@pytest.mark.skipif(not ALL, reason="minutes each: with `make test-faults`")
+@pytest.mark.parametrize(
+    ("sign", "seconds"), [(signal.SIGKILL, 25), (signal.SIGKILL, 75), (signal.SIGINT, 40), (signal.SIGTERM, 60)]
+)
+def test_a_stopped_pipeline_goes_on(sign, seconds, piped, tmp_path):
+    with fault("SIGKILL" if sign == signal.SIGKILL else "SIGINT, SIGTERM, interrupted kernel"):
+        process = pipeline(tmp_path)
+        time.sleep(seconds)
+        os.killpg(process.pid, sign)
+        sent = time.monotonic()
+        finish(process)
+        assert time.monotonic() - sent < 20
+        status, said = finish(pipeline(tmp_path))
+        assert status == 0, said
+        assert made(tmp_path) == piped
