@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from .data import load_mnist, project_root, split
 from .profiles import check_seed, derive_seed, resolve
 
-RESULTS_VERSION = 1  # raised when a change to the code changes results; older artefacts are then refused
+RESULTS_VERSION = 2  # raised when a change to the code changes results; older artefacts are then refused
 
 NETWORKS = {  # name: (architecture, distilled from TN)
     "TN": ("TN", False),
@@ -203,6 +203,8 @@ class Run:
 
     def _stored(self, name, file, make):
         """The verified bytes of a stored file; `make(name)` makes it first if it is missing or damaged."""
+        if name not in NETWORKS:
+            raise ValueError(f"unknown network {name!r}: known are {', '.join(NETWORKS)}")
         content = self._verified(name, file)
         if content is None:
             path = self.folder / name / file
