@@ -208,10 +208,11 @@ class Run:
         content = self._verified(name, file)
         if content is None:
             path = self.folder / name / file
-            self._refuse_if_read_only(path, "damaged" if path.exists() else "missing")
+            recorded = file in self.manifest(name)["outputs"]
+            self._refuse_if_read_only(path, "damaged" if recorded and path.exists() else "missing")
             with self._alone(name):
                 if self._verified(name, file) is None:  # nor has another process made it meanwhile
-                    if file in self.manifest(name)["outputs"]:
+                    if recorded:
                         print(f"{shown(path)} is missing or damaged: it is made again", flush=True)
                     make(name)
             content = self._verified(name, file)

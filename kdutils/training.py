@@ -124,13 +124,13 @@ def train(
             )
         history.append({"epoch": epoch, "loss": mean_loss, "validation_accuracy": validation})
         seconds += time.perf_counter() - started
+        if checkpoint:
+            _save(checkpoint, model, optimizer, schedule, scaler, history, seconds, made_for)
         print(
             f"{name} epoch {epoch}/{profile.epochs}: loss {mean_loss:.4f}, validation accuracy {validation:.2%}, "
             f"{len(images) / spent:.0f} images/s, {spent:.0f} s",
             flush=True,
         )
-        if checkpoint:
-            _save(checkpoint, model, optimizer, schedule, scaler, history, seconds, made_for)
     model.eval()
     return history, seconds
 

@@ -52,7 +52,8 @@ def sha256(path):
 
 
 def files(folder):
-    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    found = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in found}
 
 
 def read(run, name, file="manifest.json"):
@@ -61,7 +62,9 @@ def read(run, name, file="manifest.json"):
 
 def edit_manifest(run, name, **changes):
     path = run.folder / name / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    changed = json.loads(path.read_text()) | changes
+    del changed["sha256"]
+    path.write_bytes(runs.to_json(changed | {"sha256": hashlib.sha256(runs.to_json(changed)).hexdigest()}))
 
 
 def strings(value):
@@ -91,6 +94,7 @@ def test_manifest_says_what_was_made_of_what(finished_run, tiny, name):
     for part in ("train", "validation", "test"):
         images, labels = vars(finished_run.parts[part]).values()
         assert manifest["inputs"][part] == hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    assert manifest.pop("sha256") == hashlib.sha256(runs.to_json(manifest)).hexdigest()
     assert manifest == finished_run.manifest(name)
 
 
@@ -339,7 +343,7 @@ def test_what_other_settings_made_is_refused_with_what_differs(finished_run, ask
 
 def test_what_older_code_made_is_refused(finished_run, monkeypatch):
     monkeypatch.setattr(runs, "RESULTS_VERSION", runs.RESULTS_VERSION + 1)
-    with pytest.raises(ValueError, match="results_version is 1, asked for is 2"):
+    with pytest.raises(ValueError, match="results_version is 2, asked for is 3"):
         finished_run.predictions("SN1")
 
 
@@ -366,7 +370,7 @@ def test_a_damaged_or_missing_file_is_named_and_made_again(finished_run, copied,
     assert f"{name}/{file} is missing or damaged: it is made again" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", [b"", b"z", b"\xff{}", b"{}", b"[]", b'{"results_version": 1}'])
+@pytest.mark.parametrize("content", [b"", b"z", b"\xff{}", b"{}", b"[]", b'{"results_version": 2}'])
 def test_a_damaged_manifest_is_named_and_made_again(finished_run, copied, capsys, content):
     run = copied("SN1")
     (run.folder / "SN1" / "manifest.json").write_bytes(content)

@@ -36,11 +36,11 @@ def in_the_end(folder):
     return made(folder)
 
 
-@pytest.mark.parametrize("chain", range(9 if ALL else 1))
+@pytest.mark.parametrize("chain", range(8 if ALL else 1))
 def test_killed_at_a_file(chain, undisturbed, tmp_path):
     """Several kills in one run: each time at one of the next files, before or after its renaming."""
     draw = random.Random(chain)
-    for _ in range(5 if ALL else 3):
+    for _ in range(5 if ALL else 2):
         with fault("SIGKILL"):
             when = draw.choice(["before", "after"])
             status, said = finish(start(KILLED_AT_A_FILE + SCRIPT, tmp_path, draw.randint(1, 6), when))
@@ -48,19 +48,19 @@ def test_killed_at_a_file(chain, undisturbed, tmp_path):
     assert in_the_end(tmp_path) == undisturbed
 
 
-@pytest.mark.parametrize("chain", range(6 if ALL else 1))
+@pytest.mark.parametrize("chain", range(5 if ALL else 1))
 def test_killed_at_any_moment(chain, undisturbed, tmp_path):
     draw = random.Random(100 + chain)
     for _ in range(4 if ALL else 1):
         with fault("SIGKILL"):
             process = start(SCRIPT, tmp_path)
-            time.sleep(draw.uniform(2.5, 9))
+            time.sleep(draw.uniform(1.5, 8))
             os.killpg(process.pid, signal.SIGKILL)
             finish(process)
     assert in_the_end(tmp_path) == undisturbed
 
 
-@pytest.mark.parametrize("sign", some([signal.SIGINT, signal.SIGTERM], few=2))
+@pytest.mark.parametrize("sign", some([signal.SIGTERM, signal.SIGINT], few=1))
 def test_stopped_by_a_signal_it_says_so_in_one_line_and_goes_on(sign, undisturbed, tmp_path):
     with fault("SIGINT, SIGTERM, interrupted kernel"):
         process = start(SCRIPT, tmp_path)
@@ -86,6 +86,8 @@ def test_an_interrupted_kernel_lives_and_goes_on(undisturbed, tmp_path):
             wait_for(client, "epoch 1/3")
             manager.interrupt_kernel()
             assert "stopped; give the same command again" in wait_for(client, "KeyboardInterrupt")
+            client.get_shell_msg(timeout=60)  # the interrupted cell's end; what comes before it is aborted
+            time.sleep(1)
             client.execute("run.predictions('KD-SN1'); run.predictions('TN'); print('all there')")
             assert "TN: goes on after epoch" in wait_for(client, "all there")
         finally:
@@ -122,7 +124,7 @@ def piped(tmp_path_factory):
 
 @pytest.mark.skipif(not ALL, reason="minutes each: with `make test-faults`")
 @pytest.mark.parametrize(
-    ("sign", "seconds"), [(signal.SIGKILL, 25), (signal.SIGKILL, 75), (signal.SIGINT, 40), (signal.SIGTERM, 60)]
+    ("sign", "seconds"), [(signal.SIGKILL, 25), (signal.SIGKILL, 70), (signal.SIGINT, 40), (signal.SIGTERM, 55)]
 )
 def test_a_stopped_pipeline_goes_on(sign, seconds, piped, tmp_path):
     with fault("SIGKILL" if sign == signal.SIGKILL else "SIGINT, SIGTERM, interrupted kernel"):
