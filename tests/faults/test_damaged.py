@@ -67,6 +67,14 @@ DAMAGES = [flipped] * 12 + [truncated] * 6 + [emptied, anothers, a_pickle]
 CASES = [(file, i) for i in range(len(DAMAGES)) for file in FILES]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_teacher():
+    """Of SN1's architecture: what is stored and how does not depend on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(kd.runs.NETWORKS, "TN", ("SN1", False))
+        yield
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A finished run, what each file of it holds, and a checkpoint of KD-SN1 after its first epoch."""
@@ -74,7 +82,6 @@ def whole(tmp_path_factory):
     run = kd.Run(PROFILE, 0, folder, device="cpu")
     kept = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(kd.runs.NETWORKS, "TN", ("SN1", False))  # smaller: what is stored does not depend on it
         write = kd.runs.write_atomically
 
         def write_and_stop(path, content):
