@@ -69,6 +69,12 @@ def _check_labels(labels, probabilities):
     return labels
 
 
+def bin_index(confidence, n_bins):
+    """The number (n,) of the equal bin (lower, upper] of each confidence, from 0."""
+    edges = (np.arange(n_bins + 1) / n_bins).astype(confidence.dtype)
+    return (np.searchsorted(edges, confidence, side="left") - 1).clip(min=0)  # 0 belongs to the first bin
+
+
 def _sums(confidence, correct, n_bins):
     """Edges (n_bins + 1,) and, per bin (n_bins,), the count, the sum of confidences and the number correct.
 
@@ -77,9 +83,7 @@ def _sums(confidence, correct, n_bins):
     n_bins = whole_number("n_bins", n_bins, minimum=1)
     confidence = check_confidence("confidence", confidence)
     correct = _check_correct(correct, len(confidence))
-    edges = np.arange(n_bins + 1) / n_bins
-    index = np.searchsorted(edges.astype(confidence.dtype), confidence, side="left") - 1
-    index = index.clip(min=0)  # a confidence of 0 belongs to the first bin
+    edges, index = np.arange(n_bins + 1) / n_bins, bin_index(confidence, n_bins)
     count, confident, right = (np.bincount(index, w, minlength=n_bins) for w in (None, confidence, correct))
     return edges, count, confident, right
 
@@ -100,6 +104,37 @@ def expected_calibration_error(confidence, correct, n_bins=10):
     2017, eq. 3). Arguments and errors as for `reliability_bins`."""
     _, count, confident, right = _sums(confidence, correct, n_bins)
     return float(np.abs(right - confident).sum() / count.sum())
+
+
+def debiased_squared_error(confidence, correct, n_bins=15):
+    """Σ_b (n_b / n) · [(acc_b − conf_b)² − acc_b (1 − acc_b) / (n_b − 1)] over bins of equally many images.
+
+    The second term takes off what chance adds (Kumar, Liang & Ma 2019); so it may be below 0, and is not clipped.
+    Arguments as for `reliability_bins`, with at least two images a bin.
+    """
+    n_bins = whole_number("n_bins", n_bins, minimum=1)
+    confidence = check_confidence("confidence", confidence)
+    correct = _check_correct(correct, len(confidence))
+    if len(confidence) < 2 * n_bins:
+        raise ValueError(f"confidence must hold at least {2 * n_bins} images for {n_bins} bins, got {len(confidence)}")
+    order = np.argsort(confidence, kind="stable")
+    total = 0.0
+    for inside in np.array_split(order, n_bins):
+        accuracy, gap = correct[inside].mean(), correct[inside].mean() - confidence[inside].mean()
+        total += len(inside) * (gap**2 - accuracy * (1 - accuracy) / (len(inside) - 1))
+    return float(total / len(confidence))
+
+
+def ks_error(confidence, correct):
+    """max_k |Σ_{i ≤ k} (correct_i − c_i)| / n, images in order of confidence: without bins (Gupta et al. 2021).
+
+    Images of equal confidence count together. Arguments as for `reliability_bins`.
+    """
+    confidence = check_confidence("confidence", confidence)
+    correct = _check_correct(correct, len(confidence))
+    order = np.argsort(confidence, kind="stable")
+    last = np.append(np.diff(confidence[order]) > 0, True)  # of its value
+    return float(np.abs(np.cumsum(correct[order] - confidence[order])[last]).max() / len(confidence))
 
 
 def signed_gap(confidence, correct):
