@@ -295,12 +295,9 @@ class Study:
         right = {name: self.rows(name, "correct").astype(float) for name in LADDER}
         eces = {name: self.eces(name, reading) for name in ("TN", "SN2", *LADDER)}
         apart = {name: np.abs(eces[name][0] - eces["TN"][0]) for name in LADDER}
-        gain1, gain3 = self.gain("SN1"), self.gain("SN3")
-        less = two_level(*(-part for part in gain1))
-        more = two_level(*(b - a for a, b in zip(gain1, gain3, strict=True)))
         ratio, accuracies = DELTAS["log-ratio"], {name: rows.mean(1) for name, rows in right.items()}
         mupes = {name: self.squares(name).mean(1) for name in LADDER}
-        return {
+        found = {
             "C1a": [self.equally_accurate(name, "TN") for name in LADDER],
             "C1b": [self.equally_accurate("KD-SN2", "SN2")],
             "C2": [
@@ -327,11 +324,13 @@ class Study:
                 Condition("gain G(SN2)", two_level(*self.gain("SN2")), ratio),
                 Condition("KD-SN2 resembles its own teacher", None, p=self.specificity("KD-SN2")[2]),
             ],
-            "C7": [
-                Condition("−G(SN1)", less, -ratio, level=0.9),
-                Condition("G(SN3) − G(SN1)", more),
-            ],
         }
+        if "SN1" in self.predictions and "SN3" in self.predictions:
+            gain1, gain3 = self.gain("SN1"), self.gain("SN3")
+            more = two_level(*(b - a for a, b in zip(gain1, gain3, strict=True)))
+            less = two_level(*(-part for part in gain1))
+            found["C7"] = [Condition("−G(SN1)", less, -ratio, level=0.9), Condition("G(SN3) − G(SN1)", more)]
+        return found
 
     def verdicts(self):
         """[(claim, reading, conditions, Holm-adjusted p, verdict)]; C4 and C5 in both readings, one family of tests."""

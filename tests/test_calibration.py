@@ -8,7 +8,9 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from kdutils.calibration import (
     brier_score,
+    debiased_squared_error,
     expected_calibration_error,
+    ks_error,
     negative_log_likelihood,
     reliability_bins,
     signed_gap,
@@ -242,3 +244,41 @@ def test_scores_leave_their_arrays_alone(measure):
     measure(probabilities, labels)
     np.testing.assert_array_equal(probabilities, before)
     assert labels.tolist() == [0, 1, 2, 3, 4]
+
+
+# Without the choice of equal bins
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_debiased_squared_error_agrees_with_uncertainty_calibration(seed):
+    rng = np.random.default_rng(seed)
+    confidence = rng.permutation(np.linspace(0.5, 1, 600))
+    correct = rng.random(600) < confidence**2
+    theirs = uncertainty_calibration.get_calibration_error(
+        np.stack([1 - confidence, confidence], 1)[:, 1], correct.astype(int), p=2, debias=True, mode="top-label"
+    )
+    assert debiased_squared_error(confidence, correct, 15) == pytest.approx(theirs**2, rel=1e-6)
+
+
+def test_debiased_squared_error_is_0_on_average_for_a_calibrated_network_and_unclipped():
+    rng = np.random.default_rng(0)
+    confidence = rng.beta(8, 1, 1000)
+    found = [debiased_squared_error(confidence, rng.random(1000) < confidence) for _ in range(400)]
+    assert min(found) < 0
+    assert abs(np.mean(found)) < 4 * np.std(found) / 20
+
+
+def test_debiased_squared_error_needs_two_images_a_bin():
+    with pytest.raises(ValueError, match="at least 30 images for 15 bins, got 29"):
+        debiased_squared_error(np.full(29, 0.5), np.ones(29))
+
+
+@given(answers())
+def test_ks_error_is_the_largest_gap_below_any_confidence(answers):
+    confidence, correct = answers
+    gaps = [abs((correct - confidence)[confidence <= c].sum()) / len(confidence) for c in confidence]
+    assert ks_error(confidence, correct) == pytest.approx(max(gaps), abs=1e-6)
+
+
+def test_ks_error_by_hand():
+    assert ks_error([0.2, 0.6, 0.9], [0, 1, 1]) == pytest.approx(0.1)  # 0.2, then 0.2 − 0.4, then − 0.1: 0.3 / 3
