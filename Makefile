@@ -45,10 +45,11 @@ paper: .venv/ready
 	[ -n "$$profile" ] || profile=$$(python -c "import torch; print('paper' if torch.cuda.is_available() else 'quick')"); \
 	echo "== profile $$profile, seeds $(SEEDS)"; \
 	snakemake --cores all --nolock --rerun-incomplete --quiet rules progress host \
-	  --config profile="$$profile" seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(THREADS)" && \
+	  --config profile="$$profile" seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(THREADS)" controls="$(CONTROLS)" && \
 	python workflow/report.py "$(RUNS)/$$profile"
 
 study: SEEDS = 0-9
+study: CONTROLS = 1
 study: paper
 
 test: .venv/ready

@@ -12,7 +12,7 @@ import sys
 from kdutils.profiles import resolve
 from kdutils.runs import Run, parse_seeds
 
-KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "runs": "", "data": "", "threads": ""}
+KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "runs": "", "data": "", "threads": "", "controls": ""}
 settings = {key: str(config.get(key, default)) for key, default in KNOWN.items()}
 try:
     if unknown := set(config) - set(KNOWN):
@@ -23,10 +23,13 @@ try:
         Run(PROFILE, SEEDS[0], device=settings["device"]).device
     if not re.fullmatch(r"|[1-9]\d{0,3}", settings["threads"]):
         raise ValueError(f"threads must be a whole number of at least 1, got {settings['threads']!r}")
+    if settings["controls"] not in ("", "1"):
+        raise ValueError(f"controls must be 1 or empty, got {settings['controls']!r}")
 except ValueError as error:
     print(f"kdutils: {error}", file=sys.stderr)
     os._exit(2)  # Snakemake would add a traceback
 THREADS = int(settings["threads"] or workflow.cores)  # of a job; Snakemake hands them on as OMP_NUM_THREADS
+CONTROLS = " -p controls True" if settings["controls"] else ""
 HERE = f"{settings['runs'] or 'runs'}/{PROFILE}/notebooks"
 COMMON = f"-r profile {PROFILE} -r device {settings['device']} -r runs '{settings['runs']}' -r data '{settings['data']}'"
 
@@ -84,7 +87,7 @@ rule distillation:
         HERE + "/03_distillation-seed-{seed}.ipynb",
     params:
         name="03_distillation-seed-{seed}",
-        more="-p seed {seed}",
+        more="-p seed {seed}" + CONTROLS,
     threads: THREADS
     shell:
         RUN
@@ -98,7 +101,7 @@ rule mc_dropout:
         HERE + "/04_mc_dropout-seed-{seed}.ipynb",
     params:
         name="04_mc_dropout-seed-{seed}",
-        more="-p seed {seed}",
+        more="-p seed {seed}" + CONTROLS,
     threads: THREADS
     shell:
         RUN

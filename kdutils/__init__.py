@@ -17,6 +17,7 @@ _SUBMODULES = (
     "plots",
     "profiles",
     "runs",
+    "stats",
     "training",
     "transfer",
 )

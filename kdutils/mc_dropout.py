@@ -12,6 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from . import models
 from .profiles import derive_seed, whole_number
 from .training import seeded
+from .transfer import entropy
 
 CHUNK = 1_000_000  # numbers that enter the stochastic part at once: 4 MB, so that they stay in the cache
 
@@ -50,12 +51,6 @@ class MCPrediction:
     def mutual_information(self):
         """entropy − expected_entropy (n,): the part that the passes disagree about (the model's uncertainty)."""
         return self.entropy - self.expected_entropy
-
-
-def entropy(probabilities):
-    """−Σ p log p over the last axis, in nats; 0 log 0 = 0."""
-    logarithms = np.log(probabilities, where=probabilities > 0, out=np.zeros_like(probabilities))
-    return -(probabilities * logarithms).sum(-1)
 
 
 def _active(module):

@@ -51,11 +51,13 @@ def save_figure(figure, folder, name):
     return f"{name}.png", f"{name}.pdf"
 
 
-def calibration_curves(curves, title):
+def calibration_curves(curves, title, bands=None, spread=None):
     """A figure of calibration curves {network: ReliabilityBins}, over the number of images in each bin.
 
     Above: accuracy against mean confidence, one point a non-empty bin, the diagonal being perfect calibration.
     Below: how many images each bin holds (logarithmic), so that nobody reads much into a point of three images.
+    bands, spread {network: (low, high)}, each (n_bins,): where a perfectly calibrated network's accuracies lie by
+    chance, drawn as grey bars, and intervals of ours, drawn as whiskers.
     """
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(6.4, 6.8), sharex=True, height_ratios=(3, 1.3), layout="constrained"
@@ -63,7 +65,14 @@ def calibration_curves(curves, title):
     above.plot([0, 1], [0, 1], color="0.55", linestyle=":", label="perfectly calibrated")
     for i, (name, bins) in enumerate(curves.items()):
         full = bins.count > 0
-        above.plot(bins.mean_confidence[full], bins.accuracy[full], markersize=6, **network_style(name))
+        x = bins.mean_confidence[full]
+        above.plot(x, bins.accuracy[full], markersize=6, **network_style(name))
+        if bands:
+            low, high = (side[full] for side in bands[name])
+            chance = {"color": "0.8", "linewidth": 7, "zorder": 0, "label": None if i else "by chance (95 %)"}
+            above.vlines(x, low, high, **chance)
+        if spread:
+            above.vlines(x, *(side[full] for side in spread[name]), color=COLOURS[name], linewidth=1.5)
         width = (bins.upper - bins.lower) * 0.9 / len(curves)
         left = bins.lower + (bins.upper - bins.lower) * 0.05 + i * width
         hatch = "///" if name in ("SN1", "SN2", "SN3") else None
@@ -78,7 +87,7 @@ def calibration_curves(curves, title):
     above.yaxis.set_major_formatter(PercentFormatter(1))
     above.legend(loc="upper left", frameon=True)
     below.set(xlabel="confidence", ylabel="images in bin", yscale="log")
-    below.set_ylim(0.7, 12 * max(bins.count.max() for bins in curves.values()))
+    below.set_ylim(0.7, 60 * max(bins.count.max() for bins in curves.values()))
     below.set_xticks(np.linspace(0, 1, 11))
     below.xaxis.set_major_formatter(PercentFormatter(1))
     return figure

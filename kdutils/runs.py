@@ -151,6 +151,10 @@ class Run:
             arrays[key] = probabilities / probabilities.sum(1, keepdims=True)
         return Predictions(**arrays | {"labels": arrays["labels"].astype(int)})
 
+    def has(self, name):
+        """Whether predictions of the network are stored already."""
+        return (self.folder / name / "manifest.json").exists() and "predictions.npz" in self.manifest(name)["outputs"]
+
     def manifest(self, name):
         """The network's manifest; one without inputs and outputs if nothing is stored yet.
 
@@ -495,26 +499,30 @@ class SettingsError(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
-def from_parameters(*, profile, seed, device, runs, data, seeds=None, source=None):
+def from_parameters(*, profile, seed, device, runs, data, seeds=None, source=None, controls=None):
     """The Runs that a notebook's parameters ask for, one a seed, after checking and printing them.
 
     $KDUTILS_PROFILE overrides `profile`. runs, data: folders, "" for the usual ones. seeds: as for `parse_seeds`,
-    "" for `seed` alone. source: "results" reads the committed predictions, "runs" the user's own, trained if missing.
+    "" for all committed ones, or for `seed` alone among the user's own. source: "results" reads the committed
+    predictions, "runs" the user's own, trained if missing. controls: whether SN1 and SN3 are wanted, too.
     SettingsError also for a parameter that papermill injected and the notebook does not have.
     """
     try:
-        return _opened(profile, seed, device, runs, data, seeds, source)
+        return _opened(profile, seed, device, runs, data, seeds, source, controls)
     except ValueError as error:
         raise SettingsError(error) from None
 
 
-def _opened(profile, seed, device, runs, data, seeds, source):
+def _opened(profile, seed, device, runs, data, seeds, source, controls):
     given = {"profile": profile, "seed": seed, "device": device, "runs": runs, "data": data}
-    given |= {key: value for key, value in {"seeds": seeds, "source": source}.items() if value is not None}
+    more = {"seeds": seeds, "source": source, "controls": controls}
+    given |= {key: value for key, value in more.items() if value is not None}
     if unknown := _injected() - set(given):
         raise ValueError(f"unknown parameter {', '.join(sorted(unknown))}: known are {', '.join(given)}")
     if source not in (None, "results", "runs"):
         raise ValueError(f"unknown source {source!r}: known are results, runs")
+    if not isinstance(controls, bool | None):
+        raise ValueError(f"controls must be True or False, got {controls!r}")
     for name in ("runs", "data"):
         if not isinstance(given[name], str):
             raise ValueError(f"{name} must be a folder's path or an empty string, got {given[name]!r}")
@@ -522,7 +530,10 @@ def _opened(profile, seed, device, runs, data, seeds, source):
     committed = source == "results"
     runs = Path(runs) if runs else project_root() / "runs"
     root = project_root() / "results" if committed else runs
-    numbers = [check_seed(seed)] if seeds in (None, "") else parse_seeds(seeds)
+    if seeds in (None, ""):
+        kept = sorted(int(path.name[5:]) for path in (root / profile.name).glob("seed-*")) if committed else []
+        seeds = kept or [check_seed(seed)]
+    numbers = parse_seeds(seeds)
     opened = [Run(profile, number, root, device=device, data=data, read_only=committed) for number in numbers]
     if device not in ("auto", "cpu"):
         _ = opened[0].device  # refused now rather than after the data

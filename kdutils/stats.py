@@ -21,7 +21,7 @@ class Estimate(NamedTuple):
 
     mean: float
     error: float
-    degrees: int
+    degrees: float
 
     def interval(self, level=0.95):
         """(low, high) with coverage `level`; infinite with a single seed."""
@@ -61,20 +61,24 @@ def weighted_eces(confidence, correct, weights, n_bins=10):
     return np.stack(columns, axis=1)
 
 
-def two_level(values, resampled, seed=0):
-    """Estimate of the mean over seeds, from a bootstrap over seeds and images at once.
+def two_level(values, resampled):
+    """Estimate of the mean over seeds, for other seeds and other test images at once.
 
     values (seeds,): the measure of each seed. resampled (resamples, seeds): the same on resampled test sets, a row
-    on one set of images. Seeds are drawn anew in each row. The spread is inflated by √(R / (R − 1)), as a bootstrap
-    of R seeds underestimates it by that factor, and the interval takes Student's t with R − 1 degrees.
+    on one set of images. Three parts: the spread over seeds, s² / R; the variance of the mean over the resampled
+    test sets; less what both count, the part of the images' variance that differs from seed to seed. (Drawing seeds
+    and images together counts that part three times; Owen 2007, Theorem 1.) Degrees of freedom after Satterthwaite
+    (1946): R − 1 where the seeds dominate, more where the images do.
     """
     values, resampled = np.asarray(values, float), np.asarray(resampled, float)
     count = len(values)
     if count == 1:
         return Estimate(float(values[0]), float("nan"), 0)
-    drawn = np.random.default_rng(seed).integers(count, size=resampled.shape)
-    spread = np.take_along_axis(resampled, drawn, axis=1).mean(1).std(ddof=1)
-    return Estimate(float(values.mean()), float(spread * np.sqrt(count / (count - 1))), count - 1)
+    seeds, images = values.var(ddof=1) / count, resampled.mean(1).var(ddof=1)
+    twice = (resampled.var(0, ddof=1).mean() - images) / (count - 1)
+    variance = seeds + max(images - twice, 0.0)
+    degrees = (count - 1) * (variance / seeds) ** 2 if seeds > 0 else np.inf
+    return Estimate(float(values.mean()), float(np.sqrt(variance)), float(degrees))
 
 
 def seeds_only(values):

@@ -62,6 +62,12 @@ def mupe_parts(teacher_confidence, student_confidence):
     )
 
 
+def entropy(probabilities):
+    """−Σ p log p over the last axis, in nats; 0 log 0 = 0."""
+    logarithms = np.log(probabilities, where=probabilities > 0, out=np.zeros_like(probabilities))
+    return -(probabilities * logarithms).sum(-1)
+
+
 def top1_agreement(teacher_probabilities, student_probabilities):
     """Fraction of images for which both (n, classes) name the same class (Stanton et al. 2021)."""
     teacher, student = _pair(teacher_probabilities, student_probabilities, check_probabilities, "probabilities")

@@ -13,22 +13,59 @@ ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = {  # heading: (key in the paper's table, key in ours, format)
     "train": ("train_accuracy", "train", "{:.2%}"),
     "validation": ("validation_accuracy", "validation", "{:.2%}"),
-    "test": ("test_accuracy", "test", "{:.2%}"),
+    "test": ("test_accuracy", "accuracy", "{:.2%}"),
     "ECE": ("ece", "ECE", "{:.4f}"),
     "MUPE": ("mupe", "MUPE", "{:.4f}"),
 }
 
 
 def table(record, paper):
-    """The two tables as one in Markdown, "paper / here" in each cell."""
-    lines = [["network", *COLUMNS], ["---"] * (len(COLUMNS) + 1)]
+    """The two tables as one in Markdown, "paper / here" in each cell, with ± half an interval from two seeds on."""
+    lines = [["network", *COLUMNS]]
     for name, ours in record["networks"].items():
         cells = [name]
         for key, own, form in COLUMNS.values():
-            pair = (paper[name][key], ours.get(own))
-            cells.append(" / ".join("–" if value is None else form.format(value) for value in pair))
+            theirs, here = paper.get(name, {}).get(key), ours.get(own, {"mean": None, "interval": None})
+            text = " / ".join("–" if value is None else form.format(value) for value in (theirs, here["mean"]))
+            if here["interval"]:
+                text += " ± " + form.format((here["interval"][1] - here["interval"][0]) / 2)
+            cells.append(text)
         lines.append(cells)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return markdown(lines)
+
+
+def answer(record):
+    """The verdicts in a sentence or two."""
+    verdicts = {row["claim"]: row["controlled"] for row in record["claims"]}
+    count, scale = len(record["seeds"]), f"scale `{record['profile']}`"
+    if count < 10:
+        return (
+            f"**The answer so far:** open. {count} seed{'s' * (count > 1)} at {scale} give{'s' * (count == 1)} the "
+            "numbers below, but a verdict that counts chance needs ten."
+        )
+    sorted_out = [
+        f"{verdict}: {', '.join(claim for claim, found in verdicts.items() if found == verdict) or 'none'}"
+        for verdict in ("reproduced", "not reproduced", "inconclusive")
+    ]
+    transferred = {
+        "reproduced": "yes, a student takes over its own teacher's uncertainty",
+        "not reproduced": "no, distillation adds nothing that matters",
+        "inconclusive": "this cannot be told from networks that are merely similar",
+    }[verdicts["C6"]]
+    return f"**The answer** ({count} seeds at {scale}): {transferred}. Of the paper's claims, {'; '.join(sorted_out)}."
+
+
+def claims(record):
+    """The verdicts on the paper's claims in Markdown."""
+    lines = [["claim", "", "order of the values", "verdict", "do the paper's own values meet the rule?"]]
+    lines += [[row[key] for key in ("claim", "says", "literal", "controlled", "paper")] for row in record["claims"]]
+    return markdown(lines)
+
+
+def markdown(lines):
+    """Rows of cells as a Markdown table."""
+    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(lines[0]))]
+    lines = [lines[0], ["-" * width for width in widths], *lines[1:]]
     return "\n".join(
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     )
@@ -88,6 +125,8 @@ def main(folder, *options):
     if "--readme" in options:
         readme = ROOT / "README.md"
         page = replace(readme.read_text(), "table", f"\n{text}")
+        page = replace(page, "answer", answer(record))
+        page = replace(page, "claims", f"\n{claims(record)}\n")
         page = replace(page, "time", cost(folder, record["seeds"]))
         for part in (benchmark, faults):
             measured = json.loads((ROOT / "results" / f"{part.__name__}.json").read_text())

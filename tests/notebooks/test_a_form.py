@@ -72,7 +72,9 @@ def test_parameters_are_plain_literals_with_a_comment(notebook):
     tagged = [cell for cell in code_cells(nb) if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1
     statements = ast.parse(tagged[0].source).body
-    assert [s.targets[0].id for s in statements] == (STUDY if name[:2] in ("05", "06") else COMMON)
+    more = {"03": ["controls"], "04": ["controls"], "05": ["seeds", "source"], "06": ["seeds", "source"]}
+    expected = COMMON + more.get(name[:2], [])
+    assert [s.targets[0].id for s in statements] == expected
     for statement in statements:
         ast.literal_eval(statement.value)
     assert all("  # " in line for line in tagged[0].source.splitlines())
