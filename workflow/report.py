@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+STORED = ("paper_table1", "coverage", "faults", "benchmark")
 COLUMNS = {  # heading: (key in the paper's table, key in ours, format)
     "train": ("train_accuracy", "train", "{:.2%}"),
     "validation": ("validation_accuracy", "validation", "{:.2%}"),
@@ -116,23 +117,46 @@ def replace(text, marker, new):
     return text
 
 
+def coverage(record):
+    """What the simulations of results/coverage.json found, as half a sentence."""
+    found = [by_seeds["10"] for by_seeds in record["coverage"].values()]
+    return (
+        f"with ten seeds, intervals held it in {min(found):.1%} to {max(found):.1%} of {record['studies']:,} studies "
+        f"of each kind, and a claim without substance was called reproduced in at most "
+        f"{max(record['false_verdicts'].values()):.1%}."
+    )
+
+
+def heading(record):
+    seeds = ", ".join(map(str, record["seeds"]))
+    return f"Table 1, the paper / here (profile `{record['profile']}`, seed{'s' * (len(seeds) > 1)} {seeds})"
+
+
+def filled(page, folder):
+    """README's text with all that comes from files, those of `folder` (results/<profile>) and of results/."""
+    stored = {name: json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in STORED}
+    record = json.loads((folder / "table1.json").read_text())
+    parts = {
+        "answer": answer(record),
+        "table": f"\n{heading(record)}\n\n{table(record, stored['paper_table1']['networks'])}\n",
+        "claims": f"\n{claims(record)}\n",
+        "coverage": coverage(stored["coverage"]),
+        "faults": f"\n{faults(stored['faults'])}\n",
+        "benchmark": f"\n{benchmark(stored['benchmark'])}\n",
+        "time": cost(folder, record["seeds"]),
+    }
+    for marker, text in parts.items():
+        page = replace(page, marker, text)
+    return page
+
+
 def main(folder, *options):
     record = json.loads((folder / "table1.json").read_text())
     paper = json.loads((ROOT / "results" / "paper_table1.json").read_text())["networks"]
-    seeds = ", ".join(map(str, record["seeds"]))
-    heading = f"Table 1, the paper / here (profile `{record['profile']}`, seed{'s' * (len(seeds) > 1)} {seeds})"
-    text = f"{heading}\n\n{table(record, paper)}\n"
     if "--readme" in options:
         readme = ROOT / "README.md"
-        page = replace(readme.read_text(), "table", f"\n{text}")
-        page = replace(page, "answer", answer(record))
-        page = replace(page, "claims", f"\n{claims(record)}\n")
-        page = replace(page, "time", cost(folder, record["seeds"]))
-        for part in (benchmark, faults):
-            measured = json.loads((ROOT / "results" / f"{part.__name__}.json").read_text())
-            page = replace(page, part.__name__, f"\n{part(measured)}\n")
-        readme.write_text(page)
-    print(f"\n{text}")
+        readme.write_text(filled(readme.read_text(), folder))
+    print(f"\n{heading(record)}\n\n{table(record, paper)}\n")
     steps = sorted((folder / "notebooks").glob("*.json"))
     if steps:
         print("Seconds, the last time that each notebook ran:")

@@ -86,12 +86,14 @@ def whole(tmp_path_factory):
 
         def write_and_stop(path, content):
             write(path, content)
-            if path.parent.name == "KD-SN1" and path.name.startswith("checkpoint"):
-                raise KeyboardInterrupt
+            if path.name.startswith("checkpoint"):
+                kept[f"{path.parent.name}'s checkpoint"] = content
+                if path.parent.name == "KD-SN1":
+                    raise KeyboardInterrupt
 
         patch.setattr(kd.runs, "write_atomically", write_and_stop)
         with pytest.raises(KeyboardInterrupt):
-            run.network("KD-SN1")
+            run.network("SN1"), run.network("KD-SN1")
     begun = run.folder / "KD-SN1"
     kept["begun"] = {path.name: path.read_bytes() for path in begun.iterdir()}
     for name in ("SN1", "KD-SN1"):
@@ -124,7 +126,7 @@ def test_damage_is_found_named_and_mended(file, number, whole, tmp_path, capsys)
         path.parent.mkdir()
         for own, content in kept["begun"].items():
             (path.parent / own).write_bytes(content)
-        content, other = kept["checkpoint"], kept["SN1/weights.safetensors"]
+        content, other = kept["checkpoint"], kept["SN1's checkpoint"]
     else:
         content = kept[file]
         other = kept.get(f"{OTHERS[name]}/{path.name}", kept["SN1/predictions.npz"])

@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import json
 import re
 
 import nbformat
@@ -10,7 +9,6 @@ import pytest
 from conftest import NOTEBOOKS, ROOT
 
 COMMON = ["profile", "seed", "device", "runs", "data"]
-STUDY = [*COMMON, "seeds", "source"]
 
 
 @pytest.fixture(params=NOTEBOOKS)
@@ -105,12 +103,10 @@ def test_the_address_of_the_repository_is_written_alike_everywhere(notebook):
     assert f"https://github.com/{address}" in code_cells(nb)[0].source
 
 
-def test_readme_shows_the_table_that_the_files_give(monkeypatch):
+def test_readme_shows_what_the_files_give(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "workflow"))
     report = importlib.import_module("report")
     readme = (ROOT / "README.md").read_text()
-    record = json.loads((ROOT / "results" / "quick" / "table1.json").read_text())
-    paper = json.loads((ROOT / "results" / "paper_table1.json").read_text())["networks"]
-    assert report.table(record, paper) in readme
+    assert report.filled(readme, ROOT / "results" / "quick") == readme
     for figure in re.findall(r"!\[[^]]*\]\((figures/[^)]+)\)", readme):
         assert (ROOT / figure).is_file()

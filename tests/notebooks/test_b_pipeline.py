@@ -26,7 +26,8 @@ def test_it_made_networks_predictions_tables_and_figures(finished):
         assert set(run.history(name)) >= {"train_accuracy", "validation_accuracy", "test_accuracy"}
     assert set(json.loads((finished.runs / "table1.json").read_text())["networks"]) == set(kd.runs.TABLE_1)
     figures = sorted(path.name for path in (finished.runs / "figures").iterdir())
-    stems = ("figure1_kd-sn1", "figure2_kd-sn2", "figure3_kd-sn3", "figure4_all_networks")
+    stems = ["figure1_kd-sn1", "figure2_kd-sn2", "figure3_kd-sn3", "figure4_all_networks", "figure5_mupe_capacity"]
+    stems += ["figure6_specificity", "figure7_image_by_image", "figure8_disagreement", "figure9_training"]
     assert figures == sorted(f"{stem}.{kind}" for stem in stems for kind in ("pdf", "png"))
 
 
@@ -34,7 +35,7 @@ def test_the_report_shows_both_tables(finished):
     done = finished.run("python", "workflow/report.py", finished.runs)
     assert done.returncode == 0, done.stderr
     record = json.loads((finished.runs / "table1.json").read_text())
-    assert f"99.21% / {record['networks']['TN']['test']:.2%}" in done.stdout
+    assert f"99.21% / {record['networks']['TN']['accuracy']['mean']:.2%}" in done.stdout
     assert all(name in done.stdout for name in NOTEBOOKS)
 
 

@@ -15,7 +15,17 @@ def test_outputs_of_01_05_and_06_are_reproduced(finished):
     assert done.returncode == 0, done.stdout
     made = finished.folder / "runs" / "reference" / "quick" / "table1.json"
     committed = finished.folder / "results" / "quick" / "table1.json"
-    assert json.loads(made.read_text()) == json.loads(committed.read_text())
+    made, committed = (dict(leaves(json.loads(path.read_text()))) for path in (made, committed))
+    assert made == pytest.approx(committed, rel=1e-5, abs=1e-12)
+
+
+def leaves(value, place=""):
+    """(place, number or text) of everything in nested dicts and lists; texts without what is computed in them."""
+    if isinstance(value, dict | list):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(part, f"{place}/{key}")
+    elif not place.endswith("/why"):
+        yield place, value
 
 
 def test_what_02_03_and_04_print_apart_from_training_is_reproduced(finished):
