@@ -5,6 +5,7 @@ With $KDUTILS_FAULTS=all every fault is tried, and how many were survived is wri
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -30,6 +31,15 @@ for name in ("TN", "KD-SN1"):
 """
 
 
+APART = {  # options of a process in a group of its own, which heeds SIGINT even where this one, in the background, does not
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.STDOUT,
+    "text": True,
+    "start_new_session": True,
+    "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+}
+
+
 def some(cases, few):
     """All `cases`, or `few` of them spread over the list."""
     cases = list(cases)
@@ -44,12 +54,11 @@ def fault(kind):
     SURVIVED[kind] += 1
 
 
-def start(script, *arguments, **more):
+def start(script, *arguments, env=None):
     """A Python process of its own, in a group of its own, that runs `script`."""
-    environment = os.environ | {"KDUTILS_DATA": str(kd.data.default_root().resolve())} | more.pop("env", {})
+    environment = os.environ | {"KDUTILS_DATA": str(kd.data.default_root().resolve())} | (env or {})
     command = [sys.executable, "-u", "-c", textwrap.dedent(script), *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes | more)
+    return subprocess.Popen(command, cwd=ROOT, env=environment, **APART)
 
 
 def finish(process, timeout=600):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jupyter_client
 import pytest
-from faults import ALL, ROOT, SCRIPT, fault, finish, made, some, start
+from faults import ALL, APART, ROOT, SCRIPT, fault, finish, made, some, start
 
 from kdutils import data
 
@@ -110,8 +110,7 @@ def pipeline(folder):
     command = ["snakemake", "--cores", "2", "--nolock", "--rerun-incomplete", "--quiet", "all", "--config"]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     command += ["profile=smoke", "device=cpu", f"runs={folder}", f"data={data.default_root().resolve()}"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+    return subprocess.Popen(command, cwd=ROOT, env=environment, **APART)
 
 
 @pytest.fixture(scope="module")
