@@ -31,7 +31,8 @@ for name in ("TN", "KD-SN1"):
 """
 
 
-APART = {  # options of a process in a group of its own, which heeds SIGINT even where this one, in the background, does not
+# options of a process in a group of its own, which heeds SIGINT even where this one, in the background, does not
+APART = {
     "stdout": subprocess.PIPE,
     "stderr": subprocess.STDOUT,
     "text": True,
