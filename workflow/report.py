@@ -96,7 +96,7 @@ def benchmark(record):
     made = (
         f"Measured on {hardware['threads']} threads of an {hardware['processor']}, "
         + ", ".join(f"{name} {versions[name]}" for name in ("torch", "torch-uncertainty", "baal"))
-        + f", in {record['seconds'] / 60:.0f} minutes; not measured on a GPU."
+        + "; not measured on a GPU."
     )
     return "\n".join(lines) + f"\n\n{made}"
 

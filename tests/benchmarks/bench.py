@@ -1,6 +1,7 @@
 """Measure the costs side by side: our MC dropout and training against limits and against what others use.
 
 python tests/benchmarks/bench.py            writes results/benchmark.json, figures/benchmark.*, README's table
+python tests/benchmarks/bench.py --only memory growth    measures these anew
 python tests/benchmarks/bench.py --quick    a rough table in under three minutes; writes nothing
 
 All contestants of a row take turns in one process, with the same weights, images, threads and precision, after
@@ -70,7 +71,14 @@ class Bench:
         sign, bound = target.split() if target else ("", "nan")
         middle = float(np.median(ratio))
         met = {"<=": middle <= float(bound), ">=": middle >= float(bound), "": None}[sign]
-        entry = {"what": what, "against": against, "ratio": middle, "low": ratio.min(), "high": ratio.max()}
+        entry = {
+            "measure": self.measure,
+            "what": what,
+            "against": against,
+            "ratio": middle,
+            "low": ratio.min(),
+            "high": ratio.max(),
+        }
         self.rows.append(entry | {"target": target, "met": met, "note": note})
         verdict = {True: "met", False: "MISSED", None: ""}[met]
         print(f"{what:46s} {against:58s} {middle:8.3g} ({ratio.min():.3g} to {ratio.max():.3g})  {target:8s} {verdict}")
@@ -291,8 +299,9 @@ def teacher_in_the_loop(teacher, part):
 
 def peak_memory(code):
     """Peak resident memory in MiB of a fresh process that runs `code`."""
-    start = "import resource, torch, kdutils as kd\nfrom kdutils import data, mc_dropout, models, training\n"
-    end = "\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    start = "import torch, kdutils as kd\nfrom kdutils import data, mc_dropout, models, training\n"
+    # not getrusage: what it reports begins with the size of the process that started this one
+    end = "\nprint(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     done = subprocess.run(
         [sys.executable, "-c", start + code + end], capture_output=True, text=True, check=True, cwd=ROOT
     )
@@ -411,22 +420,34 @@ def draw(record):
     return figure
 
 
+MEASURES = (mc_against_limits, mc_against_others, training_steps, epochs, memory, growth, pipeline)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    bench = Bench(parser.parse_args().quick)
+    names = [measure.__name__ for measure in MEASURES]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="measure these anew, keep the others")
+    options = parser.parse_args()
+    bench = Bench(options.quick)
     warnings.filterwarnings("ignore")
     started = time.perf_counter()
-    for measure in (mc_against_limits, mc_against_others, training_steps, epochs, memory, growth):
-        measure(bench)
-    if bench.quick:
-        print(f"{time.perf_counter() - started:.0f} s; a rough table, nothing written")
+    for measure in MEASURES:
+        if measure.__name__ in options.only and not (options.quick and measure is pipeline):
+            bench.measure = measure.__name__
+            measure(bench)
+    seconds = round(time.perf_counter() - started)
+    if options.quick:
+        print(f"{seconds} s; a rough table, nothing written")
         return
-    pipeline(bench)
+    path = ROOT / "results" / "benchmark.json"
+    kept = json.loads(path.read_text()) if path.exists() else {"rows": [], "growth": {}}
+    rows = [row for row in kept["rows"] if row["measure"] not in options.only] + bench.rows
+    rows.sort(key=lambda row: names.index(row["measure"]))
     origin = runs.provenance()
     origin["versions"] |= {name: metadata.version(name) for name in ("torch-uncertainty", "baal", "snakemake")}
-    record = origin | {"seconds": round(time.perf_counter() - started), "rows": bench.rows, "growth": bench.growth}
-    runs.write_atomically(ROOT / "results" / "benchmark.json", runs.to_json(record))
+    record = origin | {"rows": rows, "growth": kept["growth"] | bench.growth}
+    runs.write_atomically(path, runs.to_json(record))
     plots.save_figure(draw(record), ROOT / "figures", "benchmark")
 
 

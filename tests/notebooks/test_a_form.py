@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 
 import nbformat
@@ -110,3 +111,10 @@ def test_readme_shows_what_the_files_give(monkeypatch):
     assert report.filled(readme, ROOT / "results" / "quick") == readme
     for figure in re.findall(r"!\[[^]]*\]\((figures/[^)]+)\)", readme):
         assert (ROOT / figure).is_file()
+
+
+def test_every_recorded_fault_was_survived():
+    counts = json.loads((ROOT / "results" / "faults.json").read_text())["faults"]
+    least = {"SIGKILL": 50, "damaged artefacts": 200, "bad parameters": 100}
+    assert all(counts[kind]["tried"] >= number for kind, number in least.items())
+    assert {kind: n["survived"] for kind, n in counts.items()} == {kind: n["tried"] for kind, n in counts.items()}
