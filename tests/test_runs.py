@@ -378,6 +378,14 @@ def test_a_damaged_manifest_is_named_and_made_again(finished_run, copied, capsys
     assert "SN1/manifest.json is damaged: SN1 is made again" in capsys.readouterr().out
 
 
+def test_a_manifest_with_one_number_altered_is_damaged(finished_run, copied, capsys):
+    run = copied("SN1")
+    path = run.folder / "SN1" / "manifest.json"
+    path.write_text(path.read_text().replace('"training": ', '"training": 1'))
+    np.testing.assert_array_equal(run.predictions("SN1").mc_mean, finished_run.predictions("SN1").mc_mean)
+    assert "SN1/manifest.json is damaged: SN1 is made again" in capsys.readouterr().out
+
+
 def test_threads_follow_what_the_process_is_granted(monkeypatch, tmp_path):
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
     machine = runs.available_threads(tmp_path / "none")

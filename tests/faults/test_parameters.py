@@ -37,6 +37,7 @@ WRONG = {  # parameter: values of a wrong type, out of range, unknown, empty, hu
         "٣" * 3 + "x",
     ],
 }
+WRONG["controls"] = ["yes", 1, 0, "", [True]]
 CASES = [(name, value) for name, values in WRONG.items() for value in values]
 
 
@@ -113,6 +114,7 @@ SNAKEMAKE = [
     *(("seeds", value) for value in ("", "-1", "a", "0-", "0-99999999999", "1.5")),
     *(("device", value) for value in ("gpu", "", "cuda")),
     *(("threads", value) for value in ("0", "-1", "two", "1.5")),
+    ("controls", "yes"),
     ("sead", "1"),
     ("profle", "smoke"),
 ]
