@@ -108,14 +108,14 @@ def test_a_batch_is_halved_until_it_fits(error):
         assert tried == [25, 12, 6, 3]
 
 
-def test_other_errors_and_a_single_image_that_does_not_fit_are_not_hidden():
-    def fail(message):
-        def compute(size):
-            raise RuntimeError(message)
+@pytest.mark.parametrize(("message", "sizes"), [("shapes do not match", [8]), ("CUDA out of memory", [8, 4, 2, 1])])
+def test_other_errors_and_a_single_image_that_does_not_fit_are_not_hidden(message, sizes):
+    tried = []
 
-        return compute
+    def fail(size):
+        tried.append(size)
+        raise RuntimeError(message)
 
-    with pytest.raises(RuntimeError, match="shapes"):
-        models.with_less_memory(fail("shapes do not match"), 100)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        models.with_less_memory(fail("CUDA out of memory"), 100)
+    with pytest.raises(RuntimeError, match=message):
+        models.with_less_memory(fail, 8)
+    assert tried == sizes
