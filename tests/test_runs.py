@@ -386,6 +386,17 @@ def test_a_manifest_with_one_number_altered_is_damaged(finished_run, copied, cap
     assert "SN1/manifest.json is damaged: SN1 is made again" in capsys.readouterr().out
 
 
+def test_a_run_computes_with_the_threads_that_slurm_grants(tiny, scratch, monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    try:
+        torch.set_num_threads(2)
+        assert kd.Run(tiny, 0, scratch, device="cpu").device.type == "cpu"
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_threads_follow_what_the_process_is_granted(monkeypatch, tmp_path):
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
     machine = runs.available_threads(tmp_path / "none")

@@ -110,6 +110,7 @@ def test_papermill_refuses(name, value, tmp_path):
 
 
 SNAKEMAKE = [
+    ("PROFLE", "smoke"),
     *(("profile", value) for value in ("huge", "", "3", "../quick")),
     *(("seeds", value) for value in ("", "-1", "a", "0-", "0-99999999999", "1.5")),
     *(("device", value) for value in ("gpu", "", "cuda")),
@@ -134,12 +135,12 @@ def test_snakemake_refuses(name, value, tmp_path):
 
 
 MAKE = [
+    ("PROFLE", "smoke"),
     *(("PROFILE", value) for value in ("huge", "3", "../quick", "a b")),
     *(("SEEDS", value) for value in ("", "-1", "a", "0-99999999999")),
     *(("DEVICE", value) for value in ("gpu", "", "cuda")),
     *(("THREADS", value) for value in ("0", "two")),
     ("SEED", "1"),
-    ("PROFLE", "smoke"),
 ]
 
 
