@@ -82,7 +82,7 @@ def test_a_wrong_parameter_is_refused_and_leaves_nothing(finished, parameter, sa
     before = sorted((finished.folder / "runs").rglob("*"))
     done = finished.papermill("notebooks/02_teacher.ipynb", parameter)
     assert done.returncode != 0
-    assert f"ValueError: {said}" in done.stderr
+    assert f"SettingsError: {said}" in done.stderr
     assert sorted((finished.folder / "runs").rglob("*")) == before
 
 
