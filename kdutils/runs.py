@@ -197,7 +197,8 @@ class Run:
 
     def _verified(self, name, file):
         """The bytes of a stored file if their sha256 is the recorded one, else None."""
-        path, recorded = self.folder / name / file, self.manifest(name)["outputs"].get(file)
+        recorded = self.manifest(name)["outputs"].get(file)
+        path = self.folder / name / file
         if recorded is None or not path.is_file():
             return None
         content = path.read_bytes()
@@ -207,8 +208,6 @@ class Run:
 
     def _stored(self, name, file, make):
         """The verified bytes of a stored file; `make(name)` makes it first if it is missing or damaged."""
-        if name not in NETWORKS:
-            raise ValueError(f"unknown network {name!r}: known are {', '.join(NETWORKS)}")
         content = self._verified(name, file)
         if content is None:
             path = self.folder / name / file

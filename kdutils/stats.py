@@ -294,11 +294,28 @@ class Study:
         p = stats.page_trend_test(rising).pvalue if self.seeds > 1 else 1.0
         return Condition(f"{what} falls along {', '.join(LADDER)} (Page's trend)", None, p=float(p))
 
-    def conditions(self, reading=""):
-        """{claim: [Condition]} of the controlled rule. reading: of C4 and C5, as for `rows`."""
-        right = {name: self.rows(name, "correct").astype(float) for name in LADDER}
+    def calibration_conditions(self, reading=""):
+        """{"C4", "C5": [Condition]} of the controlled rule. reading: as for `rows`."""
         eces = {name: self.eces(name, reading) for name in ("TN", "SN2", *LADDER)}
         apart = {name: np.abs(eces[name][0] - eces["TN"][0]) for name in LADDER}
+        return {
+            "C4": [
+                Condition(f"|ECE − TN's|, {name} − KD-SN3", seeds_only(apart[name] - apart["KD-SN3"]))
+                for name in LADDER[:2]
+            ],
+            "C5": [
+                Condition(
+                    "ECE SN2 − KD-SN2",
+                    two_level(*(a - b for a, b in zip(eces["SN2"], eces["KD-SN2"], strict=True))),
+                    DELTAS["ECE"],
+                ),
+                Condition("KS error agrees", None, p=float(self.ks("SN2", reading) <= self.ks("KD-SN2", reading))),
+            ],
+        }
+
+    def conditions(self):
+        """{claim: [Condition]} of the controlled rule."""
+        right = {name: self.rows(name, "correct").astype(float) for name in LADDER}
         ratio, accuracies = DELTAS["log-ratio"], {name: rows.mean(1) for name, rows in right.items()}
         mupes = {name: self.squares(name).mean(1) for name in LADDER}
         found = {
@@ -312,18 +329,7 @@ class Study:
                 self.trend(mupes, "MUPE"),
                 Condition("log MUPE KD-SN1 / KD-SN3", two_level(*self.log_ratio("KD-SN1", "KD-SN3")), ratio),
             ],
-            "C4": [
-                Condition(f"|ECE − TN's|, {name} − KD-SN3", seeds_only(apart[name] - apart["KD-SN3"]))
-                for name in LADDER[:2]
-            ],
-            "C5": [
-                Condition(
-                    "ECE SN2 − KD-SN2",
-                    two_level(*(a - b for a, b in zip(eces["SN2"], eces["KD-SN2"], strict=True))),
-                    DELTAS["ECE"],
-                ),
-                Condition("KS error agrees", None, p=float(self.ks("SN2", reading) <= self.ks("KD-SN2", reading))),
-            ],
+            **self.calibration_conditions(),
             "C6": [
                 Condition("gain G(SN2)", two_level(*self.gain("SN2")), ratio),
                 Condition("KD-SN2 resembles its own teacher", None, p=self.specificity("KD-SN2")[2]),
@@ -338,7 +344,7 @@ class Study:
 
     def verdicts(self):
         """[(claim, reading, conditions, Holm-adjusted p, verdict)]; C4 and C5 in both readings, one family of tests."""
-        deterministic = self.conditions("deterministic_")
+        deterministic = self.calibration_conditions("deterministic_")
         family = [(claim, "", conditions) for claim, conditions in self.conditions().items()]
         family += [(claim, "deterministic", deterministic[claim]) for claim in ("C4", "C5")]
         adjusted = holm([max(condition.p_value() for condition in conditions) for *_, conditions in family])
