@@ -14,10 +14,13 @@ ifneq ($(UNKNOWN),)
 $(error unknown $(UNKNOWN): known are $(SETTINGS))
 endif
 
+SNAKEMAKE = snakemake --cores all --nolock --rerun-incomplete --quiet rules progress host
+CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(THREADS)"
+
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH = 1
 .DEFAULT_GOAL := help
-.PHONY: help paper study test test-faults bench lab results notebooks figures clean
+.PHONY: help paper study sensitivity test test-faults bench lab results notebooks figures clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto), then show Table 1"
@@ -26,6 +29,7 @@ help:
 	@echo "make bench      measure the costs side by side (QUICK=1: a rough table in three minutes)"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make study      run the notebooks for many seeds (SEEDS=0-9; THREADS=1: as many at once as there are cores)"
+	@echo "make sensitivity  train students with other temperatures, weights, … (SEEDS=0-2): does any choice matter?"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
 	@echo "make notebooks  execute the committed notebooks 01-04 again, in place"
 	@echo "make figures    remake notebooks 05 and 06, figures/, tables and the README's table from results/"
@@ -44,13 +48,16 @@ paper: .venv/ready
 	@profile="$(PROFILE)"; \
 	[ -n "$$profile" ] || profile=$$(python -c "import torch; print('paper' if torch.cuda.is_available() else 'quick')"); \
 	echo "== profile $$profile, seeds $(SEEDS)"; \
-	snakemake --cores all --nolock --rerun-incomplete --quiet rules progress host \
-	  --config profile="$$profile" seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(THREADS)" controls="$(CONTROLS)" && \
+	$(SNAKEMAKE) --config profile="$$profile" $(CONFIG) controls="$(CONTROLS)" && \
 	python workflow/report.py "$(RUNS)/$$profile"
 
 study: SEEDS = 0-9
 study: CONTROLS = 1
 study: paper
+
+sensitivity: SEEDS = 0-2
+sensitivity: .venv/ready
+	@$(SNAKEMAKE) sensitivity --config profile="$(SCALE)" $(CONFIG)
 
 test: .venv/ready
 	ruff check .

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 
-from kdutils.profiles import resolve
+from kdutils.profiles import resolve, variants
 from kdutils.runs import Run, parse_seeds
 
 KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "runs": "", "data": "", "threads": "", "controls": ""}
@@ -40,6 +40,14 @@ proof={HERE}/{params.name}.json
 rm -f "$proof"
 papermill {input.notebook} {output} {COMMON} {params.more} --no-progress-bar --log-level ERROR --stdout-file - 2> >(grep -v "over TCP without encryption" >&2)
 test -s "$proof" || {{ echo "{params.name} stopped before its last cell" >&2; exit 1; }}
+"""
+
+
+# The choices that the paper leaves open, made otherwise: students alone, with the teachers of PROFILE.
+VARIANT = """
+echo "== {PROFILE}-{wildcards.variant}, seed {wildcards.seed}"
+python workflow/variant.py {PROFILE}-{wildcards.variant} {wildcards.seed} --device {settings[device]} --runs '{settings[runs]}' --data '{settings[data]}'
+touch {output}
 """
 
 
@@ -133,3 +141,18 @@ rule figures:
     threads: THREADS
     shell:
         RUN
+
+
+rule sensitivity:
+    input:
+        expand(HERE + "/{variant}-seed-{seed}.done", variant=variants(resolve(PROFILE)), seed=SEEDS),
+
+
+rule variant:
+    input:
+        rules.teacher.output,
+    output:
+        HERE + "/{variant}-seed-{seed}.done",
+    threads: THREADS
+    shell:
+        VARIANT

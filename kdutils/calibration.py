@@ -69,23 +69,27 @@ def _check_labels(labels, probabilities):
     return labels
 
 
-def bin_index(confidence, n_bins):
-    """The number (n,) of the equal bin (lower, upper] of each confidence, from 0."""
+def bin_index(confidence, n_bins, equal_mass=False):
+    """The number (n,) of each confidence's bin, from 0: equal bins (lower, upper], or bins of equally many images."""
+    if equal_mass:
+        order, index = np.argsort(confidence, kind="stable"), np.empty(len(confidence), int)
+        for b, inside in enumerate(np.array_split(order, n_bins)):
+            index[inside] = b
+        return index
     edges = (np.arange(n_bins + 1) / n_bins).astype(confidence.dtype)
     return (np.searchsorted(edges, confidence, side="left") - 1).clip(min=0)  # 0 belongs to the first bin
 
 
-def _sums(confidence, correct, n_bins):
-    """Edges (n_bins + 1,) and, per bin (n_bins,), the count, the sum of confidences and the number correct.
+def _sums(confidence, correct, n_bins, equal_mass=False):
+    """Per bin (n_bins,), the count, the sum of confidences and the number correct.
 
     Edges are compared in the confidence's own precision: a 32-bit 0.3 is 0.3, in the bin that ends there.
     """
     n_bins = whole_number("n_bins", n_bins, minimum=1)
     confidence = check_confidence("confidence", confidence)
     correct = _check_correct(correct, len(confidence))
-    edges, index = np.arange(n_bins + 1) / n_bins, bin_index(confidence, n_bins)
-    count, confident, right = (np.bincount(index, w, minlength=n_bins) for w in (None, confidence, correct))
-    return edges, count, confident, right
+    index = bin_index(confidence, n_bins, equal_mass)
+    return [np.bincount(index, w, minlength=n_bins) for w in (None, confidence, correct)]
 
 
 def reliability_bins(confidence, correct, n_bins=10):
@@ -94,15 +98,18 @@ def reliability_bins(confidence, correct, n_bins=10):
     confidence (n,) in [0, 1]; correct (n,) bool. ValueError if empty, of unequal length, NaN or out of range.
     Bins are (lower, upper] as in Guo et al. (2017); the paper's Figures 1-3 have 10.
     """
-    edges, count, confident, right = _sums(confidence, correct, n_bins)
+    count, confident, right = _sums(confidence, correct, n_bins)
+    edges = np.arange(n_bins + 1) / n_bins
     with np.errstate(invalid="ignore"):  # 0 / 0 in an empty bin: NaN
         return ReliabilityBins(edges[:-1], edges[1:], count, confident / count, right / count)
 
 
-def expected_calibration_error(confidence, correct, n_bins=10):
-    """ECE = Σ_b (n_b / n) · |accuracy_b − confidence_b|, in [0, 1] (Amara & Clark 2020; Guo et al.
-    2017, eq. 3). Arguments and errors as for `reliability_bins`."""
-    _, count, confident, right = _sums(confidence, correct, n_bins)
+def expected_calibration_error(confidence, correct, n_bins=10, *, equal_mass=False):
+    """ECE = Σ_b (n_b / n) · |accuracy_b − confidence_b|, in [0, 1] (Amara & Clark 2020; Guo et al. 2017, eq. 3).
+
+    Arguments and errors as for `reliability_bins`; equal_mass: bins of equally many images instead of equal width.
+    """
+    count, confident, right = _sums(confidence, correct, n_bins, equal_mass)
     return float(np.abs(right - confident).sum() / count.sum())
 
 
@@ -117,12 +124,9 @@ def debiased_squared_error(confidence, correct, n_bins=15):
     correct = _check_correct(correct, len(confidence))
     if len(confidence) < 2 * n_bins:
         raise ValueError(f"confidence must hold at least {2 * n_bins} images for {n_bins} bins, got {len(confidence)}")
-    order = np.argsort(confidence, kind="stable")
-    total = 0.0
-    for inside in np.array_split(order, n_bins):
-        accuracy, gap = correct[inside].mean(), correct[inside].mean() - confidence[inside].mean()
-        total += len(inside) * (gap**2 - accuracy * (1 - accuracy) / (len(inside) - 1))
-    return float(total / len(confidence))
+    count, confident, right = _sums(confidence, correct, n_bins, equal_mass=True)
+    accuracy, gap = right / count, (right - confident) / count
+    return float((count * (gap**2 - accuracy * (1 - accuracy) / (count - 1))).sum() / len(confidence))
 
 
 def ks_error(confidence, correct):
@@ -139,7 +143,7 @@ def ks_error(confidence, correct):
 
 def signed_gap(confidence, correct):
     """Mean confidence − accuracy: above 0 for an overconfident network. Arguments as for `reliability_bins`."""
-    _, count, confident, right = _sums(confidence, correct, 1)
+    count, confident, right = _sums(confidence, correct, 1)
     return float((confident.sum() - right.sum()) / count.sum())
 
 

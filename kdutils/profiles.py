@@ -4,7 +4,7 @@ import hashlib
 import math
 import numbers
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 def whole_number(name, value, minimum):
@@ -53,6 +53,8 @@ class Profile:
     temperature: float = 4.0
     soft_weight: float = 0.5  # weight of the soft-target term; the labels get the rest
     scale_by_temperature_squared: bool = True
+    mc_soft_targets: bool = False  # the teacher's MC mean in the place of its output with dropout off
+    base: str = ""  # the profile whose teacher, and whatever else is the same, is shared; "" has its own
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", self.name):
@@ -65,10 +67,13 @@ class Profile:
                 raise ValueError(f"{field} must be a finite number of at least 0, got {value!r}")
         check_temperature(self.temperature)
         check_soft_weight(self.soft_weight)
-        if not isinstance(self.scale_by_temperature_squared, bool):
-            raise ValueError(
-                f"scale_by_temperature_squared must be True or False, got {self.scale_by_temperature_squared!r}"
-            )
+        for field in ("scale_by_temperature_squared", "mc_soft_targets"):
+            if not isinstance(getattr(self, field), bool):
+                raise ValueError(f"{field} must be True or False, got {getattr(self, field)!r}")
+        base = resolve(self.base) if self.base else self
+        for field in ("train_images", "validation_images", "test_images"):
+            if getattr(base, field) != getattr(self, field):
+                raise ValueError(f"{field} must be its base's {getattr(base, field)}, got {getattr(self, field)}")
 
 
 PROFILES = {
@@ -81,12 +86,38 @@ PROFILES = {
 }
 
 
+def variants(profile):
+    """{name: changed fields}: one choice each that the paper leaves open, made otherwise than by `profile`.
+
+    None of a variant itself: one choice at a time.
+    """
+    return (
+        {}
+        if profile.base
+        else {
+            **{f"t{temperature}": {"temperature": float(temperature)} for temperature in (1, 2, 8, 16)},
+            "no-t2": {"scale_by_temperature_squared": False},
+            "soft-0.9": {"soft_weight": 0.9},
+            "mc-targets": {"mc_soft_targets": True},
+            "twice": {"epochs": 2 * profile.epochs},
+        }
+    )
+
+
 def resolve(profile):
-    """The Profile for a known name, or `profile` itself if it is one; ValueError lists the known names."""
+    """The Profile for a known name, such as "quick" or its variant "quick-t8", or `profile` itself if it is one.
+
+    ValueError lists the known names.
+    """
     if isinstance(profile, Profile):
         return profile
-    if not isinstance(profile, str) or profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}: known are {', '.join(PROFILES)}")
+    base, dash, variant = profile.partition("-") if isinstance(profile, str) else ("", "", "")
+    changes = variants(PROFILES[base]) if base in PROFILES else {}
+    if dash and variant in changes:
+        return replace(PROFILES[base], name=profile, base=base, **changes[variant])
+    if profile not in PROFILES:
+        known = f"{', '.join(PROFILES)}, and variants of them such as quick-t8"
+        raise ValueError(f"unknown profile {profile!r}: known are {known}")
     return PROFILES[profile]
 
 

@@ -41,6 +41,8 @@ NETWORKS = {  # name: (architecture, distilled from TN)
     "SN3": ("SN3", False),
 }
 TABLE_1 = ("TN", "KD-SN1", "KD-SN2", "SN2", "KD-SN3")  # the networks of the paper's Table 1, in its order
+SOFT = ("temperature", "soft_weight", "scale_by_temperature_squared", "mc_soft_targets")  # of distilled networks alone
+LATER = {"mc_soft_targets": False, "base": ""}  # fields that a Profile did not always have, and what held then
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PACKAGES = ("kdutils", "torch", "torchvision", "numpy", "matplotlib")  # whose versions a result records
 
@@ -69,6 +71,11 @@ class Predictions:
     def correct(self):
         """Whether the MC mean's class is the label, bool (n,)."""
         return self.mc_mean.argmax(1) == self.labels
+
+    @property
+    def mc_sd(self):
+        """Standard deviation (n,) of the predicted class's probability over the passes: the model uncertainty."""
+        return np.sqrt(self.mc_variance)
 
     @property
     def deterministic_confidence(self):
@@ -103,6 +110,19 @@ class Run:
         self.output = self.root / self.profile.name  # where notebooks leave tables, figures, and their proof
         self.opened = time.perf_counter()
         self._locks = {}
+        self._base = None
+        if self.profile.base:
+            self._base = Run(self.profile.base, seed, root, device=device, data=data, read_only=read_only)
+
+    def _owner(self, name):
+        """The Run that has a network: the base's, for a variant's teacher and what its choice leaves as it is."""
+        if name not in NETWORKS:
+            raise ValueError(f"unknown network {name!r}: known are {', '.join(NETWORKS)}")
+        if self._base is None:
+            return self
+        mine, theirs = asdict(self.profile), asdict(self._base.profile)
+        same = all(mine[key] == theirs[key] for key in mine if key not in ("name", "base", *SOFT))
+        return self._base._owner(name) if name == "TN" or (same and not NETWORKS[name][1]) else self
 
     @cached_property
     def device(self):
@@ -128,24 +148,28 @@ class Run:
         """
         from . import models
 
-        weights = self._stored(name, "weights.safetensors", self._train)
+        weights = self._stored(name, "weights.safetensors")
         model = models.build(NETWORKS[name][0], self.seed).to(self.device)
         model.load_state_dict(from_safetensors(weights))
         return model.eval()
 
     def soft_targets(self):
-        """The teacher's logits (n, 10), float32, on the training images, in their order."""
-        return _from_npz(self._stored("TN", "soft_targets.npz", self._make_soft_targets))["logits"]
+        """The teacher's logits (n, 10), float32, on the training images, in their order.
+
+        For a profile with mc_soft_targets: the logarithms of its MC mean.
+        """
+        file = "mc_soft_targets.npz" if self.profile.mc_soft_targets else "soft_targets.npz"
+        return _from_npz(self._stored("TN", file))["logits"]
 
     def history(self, name):
         """{"epochs": [{"epoch", "loss", "validation_accuracy"}, …], "train_accuracy", "validation_accuracy",
         "test_accuracy"}: by epoch, and at the end with dropout off; the test accuracy once predictions are made.
         """
-        return json.loads(self._stored(name, "history.json", self._train))
+        return json.loads(self._stored(name, "history.json"))
 
     def predictions(self, name):
         """The network's Predictions on the test images: loaded, or made and stored."""
-        arrays = _from_npz(self._stored(name, "predictions.npz", self._predict))
+        arrays = _from_npz(self._stored(name, "predictions.npz"))
         for key in ("mc_mean", "deterministic"):
             probabilities = np.exp(arrays[key].astype(float))
             arrays[key] = probabilities / probabilities.sum(1, keepdims=True)
@@ -153,15 +177,16 @@ class Run:
 
     def has(self, name):
         """Whether predictions of the network are stored already."""
-        return (self.folder / name / "manifest.json").exists() and "predictions.npz" in self.manifest(name)["outputs"]
+        path = self._owner(name).folder / name / "manifest.json"
+        return path.exists() and "predictions.npz" in self.manifest(name)["outputs"]
 
     def manifest(self, name):
         """The network's manifest; one without inputs and outputs if nothing is stored yet.
 
         ValueError if what is stored was made with other settings, or by code whose results differ.
         """
-        if name not in NETWORKS:
-            raise ValueError(f"unknown network {name!r}: known are {', '.join(NETWORKS)}")
+        if (owner := self._owner(name)) is not self:
+            return owner.manifest(name)
         asked = {"network": name, "profile": asdict(self.profile), "seed": self.seed}
         asked["results_version"] = RESULTS_VERSION
         path = self.folder / name / "manifest.json"
@@ -175,7 +200,7 @@ class Run:
             print(f"{shown(path)} is damaged: {name} is made again", flush=True)
             path.unlink(missing_ok=True)
             return nothing
-        wanted, stored = asked | asked["profile"], found | found.get("profile", {})
+        wanted, stored = asked | asked["profile"], LATER | found | found.get("profile", {})
         differs = [key for key in wanted if key != "profile" and stored.get(key) != wanted[key]]
         if differs:
             raise ValueError(
@@ -183,7 +208,8 @@ class Run:
                 + "; ".join(f"{key} is {stored.get(key)!r}, asked for is {wanted[key]!r}" for key in differs)
                 + ". Delete that folder, or give the profile another name."
             )
-        if name != "TN" and "teacher" in found["inputs"] and (self.folder / "TN" / "manifest.json").exists():
+        teacher = self._owner("TN").folder / "TN" / "manifest.json"
+        if name != "TN" and "teacher" in found["inputs"] and teacher.exists():
             weights = self.manifest("TN")["outputs"].get("weights.safetensors")
             if weights not in (None, found["inputs"]["teacher"]):
                 raise ValueError(f"{shown(path.parent)} was distilled from another TN: delete that folder")
@@ -206,8 +232,10 @@ class Run:
         known = (content, _without_test(content)) if file == "history.json" else (content,)
         return content if recorded in map(_sha256, known) else None
 
-    def _stored(self, name, file, make):
-        """The verified bytes of a stored file; `make(name)` makes it first if it is missing or damaged."""
+    def _stored(self, name, file):
+        """The verified bytes of a stored file; it is made first if it is missing or damaged."""
+        if (owner := self._owner(name)) is not self:
+            return owner._stored(name, file)
         content = self._verified(name, file)
         if content is None:
             path = self.folder / name / file
@@ -217,7 +245,7 @@ class Run:
                 if self._verified(name, file) is None:  # nor has another process made it meanwhile
                     if recorded:
                         print(f"{shown(path)} is missing or damaged: it is made again", flush=True)
-                    make(name)
+                    self._make(name, file)
             content = self._verified(name, file)
         return content
 
@@ -250,14 +278,28 @@ class Run:
         record["sha256"] = _sha256(to_json(record))
         write_atomically(self.folder / name / "manifest.json", to_json(record))
 
-    def _make_soft_targets(self, name):
-        """From the teacher's weights; training the teacher makes them, too."""
-        from . import distillation
+    def _make(self, name, file):
+        if file == "predictions.npz":
+            self._predict(name)
+        elif file.endswith("soft_targets.npz"):
+            self._make_soft_targets(name, file)
+        else:
+            self._train(name)
 
-        model = self.network(name)
-        if self._verified(name, "soft_targets.npz") is None:
-            logits = distillation.soft_targets(model, self.parts["train"].images)
-            self._store(name, self.manifest(name), {"soft_targets.npz": _to_npz({"logits": logits.cpu().numpy()})}, {})
+    def _make_soft_targets(self, name, file):
+        """From the teacher's weights; training the teacher makes those with dropout off, too."""
+        from . import distillation, mc_dropout
+
+        model, images = self.network(name), self.parts["train"].images
+        if self._verified(name, file) is not None:
+            return
+        if file == "soft_targets.npz":
+            logits = distillation.soft_targets(model, images).cpu().numpy()
+        else:
+            seed = derive_seed(self.seed, name, "soft_targets")
+            mean = mc_dropout.predict(model, images, passes=self.profile.mc_passes, seed=seed).mean
+            logits = np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
+        self._store(name, self.manifest(name), {file: _to_npz({"logits": logits})}, {})
 
     def _train(self, name):
         from . import distillation, models, training

@@ -50,11 +50,11 @@ def weighted_means(values, weights):
     return weights @ np.asarray(values, np.float32).T
 
 
-def weighted_eces(confidence, correct, weights, n_bins=10):
-    """ECEs (resamples, seeds) of confidence and correct (seeds, n) on each resampled test set."""
+def weighted_eces(confidence, correct, weights, n_bins=10, equal_mass=False):
+    """ECEs (resamples, seeds) of confidence and correct (seeds, n) on each resampled test set, in the same bins."""
     columns = []
     for c, right in zip(confidence, correct, strict=True):
-        index = calibration.bin_index(c, n_bins)
+        index = calibration.bin_index(c, n_bins, equal_mass)
         gaps = np.zeros((len(c), n_bins), np.float32)
         gaps[np.arange(len(c)), index] = right - c
         columns.append(np.abs(weights @ gaps).sum(1))
@@ -109,7 +109,7 @@ def calibration_null(confidence, draws=1000, n_bins=10, seed=0):
 
 
 def specificity(student_confidence, teacher_confidence):
-    """Log-MUPE (seeds, seeds) of student i against teacher j. Both (seeds, n)."""
+    """Log-MUPE (seeds, seeds) of student i against teacher j. Both (seeds, n), or (seeds, n, classes)."""
     pairs = np.array([[np.mean((s - t) ** 2) for t in teacher_confidence] for s in student_confidence])
     return np.log(pairs)
 
@@ -225,19 +225,48 @@ def point_values(values):
     }
 
 
+class Definition(NamedTuple):
+    """What ECE and MUPE are measures of: fields of Predictions, and the bins of ECE."""
+
+    confidence: str = "confidence"
+    correct: str = "correct"
+    mupe_of: str = "confidence"  # (n,), or (n, classes): then the squares are summed over the classes
+    n_bins: int = 10
+    equal_mass: bool = False
+
+
+DETERMINISTIC = Definition("deterministic_confidence", "deterministic_correct", "deterministic_confidence")
+DEFINITIONS = {  # where the paper leaves open what is meant
+    "as in Table 1": Definition(),
+    "dropout off": DETERMINISTIC,
+    "ECE in 15 bins": Definition(n_bins=15),
+    "ECE in bins of equally many images": Definition(equal_mass=True),
+    "confidence: mean of the passes' maxima": Definition(confidence="expected_max", mupe_of="expected_max"),
+    "MUPE of all ten probabilities": Definition(mupe_of="mc_mean"),
+    "MUPE of the MC standard deviation": Definition(mupe_of="mc_sd"),
+}
+
+
 class Study:
     """The measures of {network: [Predictions, one a seed]}, on the test images and on `weights` resampled sets."""
 
-    def __init__(self, predictions, weights):
-        self.predictions, self.weights, self.seeds = predictions, weights, len(predictions["TN"])
+    def __init__(self, predictions, weights, definition=DEFINITIONS["as in Table 1"]):
+        self.predictions, self.weights, self.definition = predictions, weights, definition
+        self.seeds = len(predictions["TN"])
 
-    def rows(self, name, field, reading=""):
-        """(seeds, n) of a field of Predictions; reading: "" for the MC mean, "deterministic_" with dropout off."""
-        return np.array([getattr(own, reading + field) for own in self.predictions[name]])
+    def by(self, definition):
+        """The same study by another Definition."""
+        return Study(self.predictions, self.weights, definition)
 
-    def squares(self, name, reading=""):
+    def rows(self, name, what):
+        """(seeds, n), or (seeds, n, classes), of a network's "confidence", "correct" or "mupe_of"."""
+        field = getattr(self.definition, what)
+        return np.array([getattr(own, field) for own in self.predictions[name]])
+
+    def squares(self, name):
         """(seeds, n): (c_T − c_S)², whose mean is MUPE."""
-        return (self.rows("TN", "confidence", reading) - self.rows(name, "confidence", reading)) ** 2
+        squares = (self.rows("TN", "mupe_of") - self.rows(name, "mupe_of")) ** 2
+        return squares if squares.ndim == 2 else squares.sum(-1)
 
     def mean(self, values):
         """Two-level Estimate of a mean over images of values (seeds, n)."""
@@ -254,28 +283,26 @@ class Study:
         """log_ratio of an architecture without to with distillation: G."""
         return self.log_ratio(architecture, f"KD-{architecture}")
 
-    def eces(self, name, reading=""):
-        """(values (seeds,), resampled): ECE with 10 bins."""
-        c, right = self.rows(name, "confidence", reading), self.rows(name, "correct", reading)
-        values = [calibration.expected_calibration_error(*row) for row in zip(c, right, strict=True)]
-        return np.array(values), weighted_eces(c, right, self.weights)
+    def eces(self, name):
+        """(values (seeds,), resampled): ECE."""
+        c, right = self.rows(name, "confidence"), self.rows(name, "correct")
+        bins = {"n_bins": self.definition.n_bins, "equal_mass": self.definition.equal_mass}
+        values = [calibration.expected_calibration_error(*row, **bins) for row in zip(c, right, strict=True)]
+        return np.array(values), weighted_eces(c, right, self.weights, **bins)
 
-    def ks(self, name, reading=""):
+    def ks(self, name):
         """Mean over seeds of the KS calibration error."""
-        pairs = zip(self.rows(name, "confidence", reading), self.rows(name, "correct", reading), strict=True)
+        pairs = zip(self.rows(name, "confidence"), self.rows(name, "correct"), strict=True)
         return np.mean([calibration.ks_error(*pair) for pair in pairs])
 
-    def summary(self, name, reading=""):
+    def summary(self, name):
         """{"accuracy", "ECE", "MUPE": Estimate}; no MUPE for TN itself."""
-        found = {
-            "accuracy": self.mean(self.rows(name, "correct", reading)),
-            "ECE": two_level(*self.eces(name, reading)),
-        }
-        return found | ({} if name == "TN" else {"MUPE": self.mean(self.squares(name, reading))})
+        found = {"accuracy": self.mean(self.rows(name, "correct")), "ECE": two_level(*self.eces(name))}
+        return found | ({} if name == "TN" else {"MUPE": self.mean(self.squares(name))})
 
     def specificity(self, name):
         """(matrix, statistic, p) of `specificity` and its test, for a network against the teachers of all seeds."""
-        matrix = specificity(self.rows(name, "confidence"), self.rows("TN", "confidence"))
+        matrix = specificity(self.rows(name, "mupe_of"), self.rows("TN", "mupe_of"))
         return matrix, *specificity_test(matrix)
 
     def equally_accurate(self, one, other):
@@ -294,22 +321,23 @@ class Study:
         p = stats.page_trend_test(rising).pvalue if self.seeds > 1 else 1.0
         return Condition(f"{what} falls along {', '.join(LADDER)} (Page's trend)", None, p=float(p))
 
-    def calibration_conditions(self, reading=""):
-        """{"C4", "C5": [Condition]} of the controlled rule. reading: as for `rows`."""
-        eces = {name: self.eces(name, reading) for name in ("TN", "SN2", *LADDER)}
-        apart = {name: np.abs(eces[name][0] - eces["TN"][0]) for name in LADDER}
+    def ece_difference(self, one, other):
+        """Estimate of ECE of network `one` − ECE of `other`."""
+        return two_level(*(a - b for a, b in zip(self.eces(one), self.eces(other), strict=True)))
+
+    def calibration_conditions(self):
+        """{"C4", "C5": [Condition]} of the controlled rule."""
+        eces = {name: self.eces(name)[0] for name in ("TN", *LADDER)}
+        apart = {name: np.abs(eces[name] - eces["TN"]) for name in LADDER}
+        agrees = float(self.ks("SN2") <= self.ks("KD-SN2"))
         return {
             "C4": [
                 Condition(f"|ECE − TN's|, {name} − KD-SN3", seeds_only(apart[name] - apart["KD-SN3"]))
                 for name in LADDER[:2]
             ],
             "C5": [
-                Condition(
-                    "ECE SN2 − KD-SN2",
-                    two_level(*(a - b for a, b in zip(eces["SN2"], eces["KD-SN2"], strict=True))),
-                    DELTAS["ECE"],
-                ),
-                Condition("KS error agrees", None, p=float(self.ks("SN2", reading) <= self.ks("KD-SN2", reading))),
+                Condition("ECE SN2 − KD-SN2", self.ece_difference("SN2", "KD-SN2"), DELTAS["ECE"]),
+                Condition("KS error agrees", None, p=agrees),
             ],
         }
 
@@ -344,7 +372,7 @@ class Study:
 
     def verdicts(self):
         """[(claim, reading, conditions, Holm-adjusted p, verdict)]; C4 and C5 in both readings, one family of tests."""
-        deterministic = self.calibration_conditions("deterministic_")
+        deterministic = self.by(DETERMINISTIC).calibration_conditions()
         family = [(claim, "", conditions) for claim, conditions in self.conditions().items()]
         family += [(claim, "deterministic", deterministic[claim]) for claim in ("C4", "C5")]
         adjusted = holm([max(condition.p_value() for condition in conditions) for *_, conditions in family])

@@ -7,6 +7,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import brier_score_loss, log_loss
 
 from kdutils.calibration import (
+    bin_index,
     brier_score,
     debiased_squared_error,
     expected_calibration_error,
@@ -247,6 +248,25 @@ def test_scores_leave_their_arrays_alone(measure):
 
 
 # Without the choice of equal bins
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ece_of_equally_many_images_agrees_with_uncertainty_calibration(seed):
+    """Its bins split the sorted confidences as ours do where the number of images is a multiple of theirs."""
+    rng = np.random.default_rng(seed)
+    confidence = rng.permutation(np.linspace(0.5, 1, 600))
+    correct = rng.random(600) < confidence**2
+    theirs = uncertainty_calibration.get_ece_em(confidence, correct.astype(int), num_bins=15)
+    assert expected_calibration_error(confidence, correct, 15, equal_mass=True) == pytest.approx(theirs, rel=1e-6)
+
+
+def test_bins_of_equally_many_images_differ_by_one_at_most():
+    confidence = np.random.default_rng(0).permutation(np.repeat([0.2, 0.9], 51))
+    index = bin_index(confidence, 10, equal_mass=True)
+    count = np.bincount(index)
+    assert len(count) == 10
+    assert count.max() - count.min() == 1
+    assert confidence[index == 0].max() <= confidence[index == 9].min()
 
 
 @pytest.mark.parametrize("seed", range(3))

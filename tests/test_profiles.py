@@ -44,6 +44,40 @@ def test_resolve_lists_the_known_profiles(unknown):
         resolve(unknown)
 
 
+@pytest.mark.parametrize("base", kd.PROFILES)
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("t1", "temperature", 1.0),
+        ("t2", "temperature", 2.0),
+        ("t8", "temperature", 8.0),
+        ("t16", "temperature", 16.0),
+        ("no-t2", "scale_by_temperature_squared", False),
+        ("soft-0.9", "soft_weight", 0.9),
+        ("mc-targets", "mc_soft_targets", True),
+        ("twice", "epochs", None),
+    ],
+)
+def test_a_variant_makes_one_choice_otherwise(base, name, field, value):
+    original, made = kd.PROFILES[base], resolve(f"{base}-{name}")
+    value = value if value is not None else 2 * original.epochs
+    assert getattr(original, field) != value
+    assert made == dataclasses.replace(original, name=f"{base}-{name}", base=base, **{field: value})
+
+
+@pytest.mark.parametrize("unknown", ["quick-", "quick-t3", "huge-t8", "-t8", "quick-t8-t2", "quick t8"])
+def test_there_are_no_other_variants(unknown):
+    with pytest.raises(ValueError, match=f"unknown profile '{unknown}': .* such as quick-t8"):
+        resolve(unknown)
+
+
+def test_a_variant_has_the_images_of_its_base():
+    with pytest.raises(ValueError, match="train_images must be its base's 8000, got 1000"):
+        variant(name="mine", base="quick")
+    with pytest.raises(ValueError, match="unknown profile 'huge'"):
+        variant(name="mine", base="huge")
+
+
 @pytest.mark.parametrize(
     "field", ["train_images", "validation_images", "test_images", "epochs", "batch_size", "mc_passes"]
 )

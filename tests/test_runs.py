@@ -673,3 +673,68 @@ def test_provenance_does_not_need_every_package(monkeypatch):
     versions = runs.provenance()["versions"]
     assert versions["torch"] == version("torch")
     assert versions.get("torchvision") is None
+
+
+# Variants
+
+
+@pytest.fixture
+def variant(copied, tiny, monkeypatch):
+    """A function: the Run of a variant of the tiny profile beside copies of TN and SN1."""
+    monkeypatch.setitem(kd.PROFILES, "tiny", tiny)
+    root = copied("TN", "SN1").root
+    return lambda name: kd.Run(f"tiny-{name}", 0, root, device="cpu")
+
+
+def test_a_variant_shares_what_its_choice_leaves_as_it_is(variant, finished_run):
+    run = variant("t8")
+    before = files(run.root)
+    np.testing.assert_array_equal(run.predictions("SN1").mc_mean, finished_run.predictions("SN1").mc_mean)
+    np.testing.assert_array_equal(run.soft_targets(), finished_run.soft_targets())
+    assert run.manifest("TN") == finished_run.manifest("TN")
+    assert run.has("SN1")
+    assert not run.has("KD-SN1")
+    assert files(run.root) == before
+
+    run.predictions("KD-SN1")
+    made = set(files(run.root)) - set(before)
+    assert made == {f"tiny-t8/seed-0/KD-SN1/{file}" for file in STORED["KD-SN1"]}
+    recorded = read(run, "KD-SN1")
+    assert recorded["profile"]["temperature"] == 8
+    assert recorded["inputs"]["teacher"] == sha256(finished_run.folder / "TN" / "weights.safetensors")
+    assert not np.array_equal(run.predictions("KD-SN1").mc_mean, finished_run.predictions("KD-SN1").mc_mean)
+
+
+def test_twice_the_epochs_concern_the_students_without_distillation_too(variant):
+    run = variant("twice")
+    assert not run.has("SN1")
+    assert len(run.history("SN1")["epochs"]) == 4
+    assert len(run.history("TN")["epochs"]) == 2
+    assert (run.folder / "SN1").exists()
+
+
+def test_soft_targets_from_the_mc_mean(variant, finished_run, tiny):
+    run = variant("mc-targets")
+    found = run.soft_targets()
+    assert np.isfinite(found).all()
+    probabilities = np.exp(found.astype(float))
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    plain = finished_run.soft_targets().astype(float)
+    assert not np.allclose(probabilities, np.exp(plain) / np.exp(plain).sum(1, keepdims=True), atol=1e-3)
+    passes = {"passes": 2000, "seed": 5}
+    many = mc_dropout.predict(finished_run.network("TN"), finished_run.parts["train"].images, **passes)
+    deviations = np.abs(probabilities - many.mean) / np.sqrt(many.variance / tiny.mc_passes)
+    assert deviations.mean() < 1.2  # standard errors of a mean over the profile's few passes
+    np.testing.assert_array_equal(variant("mc-targets").soft_targets(), found)
+    assert (run.root / "tiny" / "seed-0" / "TN" / "mc_soft_targets.npz").exists()
+    np.testing.assert_array_equal(variant("t8").soft_targets(), plain)
+
+
+def test_a_manifest_from_before_a_setting_existed_is_of_what_held_then(copied):
+    run = copied("SN1")
+    profile = {key: value for key, value in read(run, "SN1")["profile"].items() if key not in runs.LATER}
+    edit_manifest(run, "SN1", profile=profile)
+    assert run.has("SN1")
+    edit_manifest(run, "SN1", profile=profile | {"base": "quick"})
+    with pytest.raises(ValueError, match="base is 'quick', asked for is ''"):
+        run.has("SN1")

@@ -37,7 +37,15 @@ def fake_study(seeds=10, images=400, *, copying=0.0, effects=None, seed=0):
             )
             right = rng.random(images) < own
             study[name].append(
-                SimpleNamespace(confidence=c, correct=right, deterministic_confidence=c**2, deterministic_correct=right)
+                SimpleNamespace(
+                    confidence=c,
+                    correct=right,
+                    deterministic_confidence=c**2,
+                    deterministic_correct=right,
+                    expected_max=c**3,
+                    mc_mean=np.stack([c, 1 - c], 1),
+                    mc_sd=0.3 * c,
+                )
             )
     return study
 
@@ -100,6 +108,19 @@ def test_resampled_means_and_eces_are_those_of_the_resampled_sets(weights):
         assert means[row, seed] == pytest.approx(right[seed, drawn].mean(), abs=1e-6)
         expected = calibration.expected_calibration_error(c[seed, drawn], right[seed, drawn])
         assert eces[row, seed] == pytest.approx(expected, abs=1e-5)
+
+
+def test_resampled_eces_keep_their_bins(weights):
+    """Also those of equally many images: equally many before resampling."""
+    rng = np.random.default_rng(1)
+    c, right = rng.random((1, 400)), rng.random((1, 400)) < 0.7
+    eces = stats.weighted_eces(c, right, weights, 7, equal_mass=True)
+    order = np.argsort(c[0])
+    gaps = [weights[3][part] @ (right[0] - c[0])[part] for part in np.array_split(order, 7)]
+    assert eces[3, 0] == pytest.approx(np.abs(gaps).sum(), abs=1e-5)
+    whole = stats.weighted_eces(c, right, np.full((1, 400), 1 / 400, np.float32), 7, equal_mass=True)
+    expected = calibration.expected_calibration_error(c[0], right[0], 7, equal_mass=True)
+    assert whole[0, 0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_two_levels_are_the_analysis_of_variance():
@@ -281,10 +302,32 @@ def test_measures_of_a_study_are_those_of_the_package(study):
     assert summary["ECE"].mean == pytest.approx(np.mean(eces))
     mupes = [transfer.mupe(t.confidence, p.confidence) for t, p in zip(teacher, own, strict=True)]
     assert summary["MUPE"].mean == pytest.approx(np.mean(mupes))
-    deterministic = study.summary("KD-SN2", "deterministic_")["ECE"].mean
-    eces = [calibration.expected_calibration_error(p.deterministic_confidence, p.deterministic_correct) for p in own]
-    assert deterministic == pytest.approx(np.mean(eces))
     assert "MUPE" not in study.summary("TN")
+
+
+@pytest.mark.parametrize(
+    ("label", "ece", "mupe"),
+    [
+        ("dropout off", {"of": 2}, lambda t, s: (t**2 - s**2) ** 2),
+        ("ECE in 15 bins", {"n_bins": 15}, lambda t, s: (t - s) ** 2),
+        ("ECE in bins of equally many images", {"equal_mass": True}, lambda t, s: (t - s) ** 2),
+        ("confidence: mean of the passes' maxima", {"of": 3}, lambda t, s: (t**3 - s**3) ** 2),
+        ("MUPE of all ten probabilities", {}, lambda t, s: 2 * (t - s) ** 2),
+        ("MUPE of the MC standard deviation", {}, lambda t, s: 0.09 * (t - s) ** 2),
+    ],
+)
+def test_each_definition_is_what_it_says(study, label, ece, mupe):
+    found = study.by(stats.DEFINITIONS[label])
+    summary, power = found.summary("KD-SN2"), ece.pop("of", 1)
+    own, teacher = (study.predictions[name] for name in ("KD-SN2", "TN"))
+    eces = [calibration.expected_calibration_error(p.confidence**power, p.correct, **ece) for p in own]
+    assert summary["ECE"].mean == pytest.approx(np.mean(eces))
+    mupes = [mupe(t.confidence, p.confidence).mean() for t, p in zip(teacher, own, strict=True)]
+    assert summary["MUPE"].mean == pytest.approx(np.mean(mupes))
+    matrix, _, p = found.specificity("KD-SN2")
+    assert np.exp(np.diag(matrix)) == pytest.approx(np.array(mupes) / (2 if "ten" in label else 1))
+    assert p < 0.05
+    assert len(found.verdicts()) == 10
 
 
 def test_a_gain_is_the_log_of_what_distillation_divides_mupe_by(study):

@@ -1,27 +1,30 @@
 """Copy finished runs' predictions, histories and manifests from runs/ into results/, to be committed.
 
-python workflow/keep.py runs quick 0-9
+python workflow/keep.py runs quick 0-9    also those of quick's variants, where there are any
 """
 
+import itertools
 import sys
 from pathlib import Path
 
+from kdutils.profiles import resolve, variants
 from kdutils.runs import NETWORKS, Run, parse_seeds, write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(runs, profile, seeds):
-    for seed in parse_seeds(seeds):
-        made = Run(profile, seed, runs, read_only=True)
-        kept = Run(profile, seed, ROOT / "results")
+    scales = [profile, *(f"{profile}-{variant}" for variant in variants(resolve(profile)))]
+    for scale, seed in itertools.product(scales, parse_seeds(seeds)):
+        made = Run(scale, seed, runs, read_only=True)
+        kept = Run(scale, seed, ROOT / "results")
         for name in NETWORKS:
             if not (made.folder / name / "predictions.npz").exists():
                 continue
             made.predictions(name), made.history(name)  # whole and unharmed, or this raises
             for file in ("predictions.npz", "history.json", "manifest.json"):
                 write_atomically(kept.folder / name / file, (made.folder / name / file).read_bytes())
-            print(f"kept {profile} seed {seed} {name}")
+            print(f"kept {scale} seed {seed} {name}")
 
 
 if __name__ == "__main__":

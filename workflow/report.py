@@ -76,9 +76,9 @@ def cost(folder, seeds):
     """How long the networks of `seeds` took, from their manifests, as a sentence."""
     made = [json.loads(path.read_text()) for seed in seeds for path in folder.glob(f"seed-{seed}/*/manifest.json")]
     seconds = sum(sum(manifest["seconds"].values()) for manifest in made) / len(seeds)
-    hardware = made[0]["hardware"]
+    hardware, threads = made[0]["hardware"], made[0]["hardware"]["threads"]
     return (
-        f"A seed of `{folder.name}` took {seconds / 60:.0f} minutes on {hardware['threads']} threads of an "
+        f"A seed of `{folder.name}` took {seconds / 60:.0f} minutes on {threads} thread{'s' * (threads > 1)} of an "
         f"{hardware['processor']} in {made[0]['training_precision']} (its manifests say)."
     )
 
