@@ -8,7 +8,7 @@ RUNS ?= runs
 THREADS ?=
 SCALE = $(or $(PROFILE),quick)
 
-SETTINGS = PYTHON PROFILE SEEDS DEVICE RUNS THREADS QUICK
+SETTINGS = PYTHON PROFILE SEEDS DEVICE RUNS THREADS QUICK REPO
 UNKNOWN = $(filter-out $(SETTINGS),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 ifneq ($(UNKNOWN),)
 $(error unknown $(UNKNOWN): known are $(SETTINGS))
@@ -20,7 +20,7 @@ CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(THREADS)"
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH = 1
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity test test-faults bench lab results notebooks figures clean
+.PHONY: help paper study sensitivity test test-faults bench lab results notebooks figures links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto), then show Table 1"
@@ -33,6 +33,7 @@ help:
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
 	@echo "make notebooks  execute the committed notebooks 01-04 again, in place"
 	@echo "make figures    remake notebooks 05 and 06, figures/, tables and the README's table from results/"
+	@echo "make links      write the repository's address everywhere (REPO=owner/name)"
 	@echo "make clean      remove what can be remade, except runs/, data/ and results/"
 
 .venv/ready: environment.yml pyproject.toml
@@ -46,7 +47,7 @@ help:
 
 paper: .venv/ready
 	@profile="$(PROFILE)"; \
-	[ -n "$$profile" ] || profile=$$(python -c "import torch; print('paper' if torch.cuda.is_available() else 'quick')"); \
+	[ -n "$$profile" ] || profile=$$(python -c "from kdutils.runs import profile_for; print(profile_for('$(DEVICE)'))" 2> /dev/null || echo quick); \
 	echo "== profile $$profile, seeds $(SEEDS)"; \
 	$(SNAKEMAKE) --config profile="$$profile" $(CONFIG) controls="$(CONTROLS)" && \
 	python workflow/report.py "$(RUNS)/$$profile"
@@ -91,6 +92,9 @@ figures: .venv/ready
 	@cp runs/reference/$(SCALE)/figures/* figures/
 	@cp runs/reference/$(SCALE)/table1.json results/$(SCALE)/
 	@python workflow/report.py results/$(SCALE) --readme
+
+links:
+	@python3 workflow/links.py "$(REPO)"
 
 clean:
 	rm -rf .venv .snakemake .hypothesis .ruff_cache build dist *.egg-info

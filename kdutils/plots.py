@@ -1,5 +1,6 @@
 """One style for all figures: the paper's colours, counts beside every curve, PNG and PDF."""
 
+import importlib.util
 import io
 
 import matplotlib.pyplot as plt
@@ -7,7 +8,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.ticker import PercentFormatter
 
-from .runs import write_atomically
+from .runs import in_a_notebook_page, write_atomically
 
 COLOURS = {  # the paper's; a network without distillation has the hue of its distilled twin, dashed
     "TN": "#d62728",
@@ -49,6 +50,19 @@ def save_figure(figure, folder, name):
         figure.savefig(content, format=form, bbox_inches="tight", metadata=undated, **options)
         write_atomically(folder / f"{name}.{form}", content.getvalue())
     return f"{name}.png", f"{name}.pdf"
+
+
+def explore(draw, **choices):
+    """Show the figure that draw() makes; in a page that somebody looks at, with a slider or a list for each argument.
+
+    choices: {argument: (lowest, highest, step) or a list of options}; draw's defaults are where they begin.
+    """
+    if in_a_notebook_page() and importlib.util.find_spec("ipywidgets"):
+        from ipywidgets import interact
+
+        interact(draw, **choices)
+    else:
+        draw()
 
 
 def calibration_curves(curves, title, bands=None, spread=None):

@@ -483,6 +483,11 @@ def available_threads(quota=Path("/sys/fs/cgroup/cpu.max")):
     return max(1, min(granted))
 
 
+def in_a_notebook_page():
+    """Whether this is the kernel of a notebook that somebody looks at, in Jupyter or Colab, not a headless run."""
+    return "JPY_SESSION_NAME" in os.environ or "COLAB_RELEASE_TAG" in os.environ
+
+
 def provenance():
     """Where a result comes from: {"made", "commit", "versions", "hardware"}, without names or paths of the machine.
 
@@ -543,15 +548,21 @@ class SettingsError(ValueError):
 def from_parameters(*, profile, seed, device, runs, data, seeds=None, source=None, controls=None):
     """The Runs that a notebook's parameters ask for, one a seed, after checking and printing them.
 
-    $KDUTILS_PROFILE overrides `profile`. runs, data: folders, "" for the usual ones. seeds: as for `parse_seeds`,
-    "" for all committed ones, or for `seed` alone among the user's own. source: "results" reads the committed
-    predictions, "runs" the user's own, trained if missing. controls: whether SN1 and SN3 are wanted, too.
+    $KDUTILS_PROFILE overrides `profile`; "auto" is what suits the device (`profile_for`). runs, data: folders, "" for
+    the usual ones. seeds: as for `parse_seeds`, "" for all committed ones, or for `seed` alone among the user's own.
+    source: "results" reads the committed predictions, "runs" the user's own, trained if missing. controls: whether
+    SN1 and SN3 are wanted, too.
     SettingsError also for a parameter that papermill injected and the notebook does not have.
     """
     try:
         return _opened(profile, seed, device, runs, data, seeds, source, controls)
     except ValueError as error:
         raise SettingsError(error) from None
+
+
+def profile_for(device):
+    """The name of the profile that suits a device: "paper" for a GPU, else "quick". device: as for Run."""
+    return "paper" if Run("quick", device=device).device.type == "cuda" else "quick"
 
 
 def _opened(profile, seed, device, runs, data, seeds, source, controls):
@@ -567,8 +578,9 @@ def _opened(profile, seed, device, runs, data, seeds, source, controls):
     for name in ("runs", "data"):
         if not isinstance(given[name], str):
             raise ValueError(f"{name} must be a folder's path or an empty string, got {given[name]!r}")
-    profile = resolve(os.environ.get("KDUTILS_PROFILE") or profile)
+    profile = os.environ.get("KDUTILS_PROFILE") or profile
     committed = source == "results"
+    profile = resolve(profile_for(device) if profile == "auto" and not committed else profile)
     runs = Path(runs) if runs else project_root() / "runs"
     root = project_root() / "results" if committed else runs
     if seeds in (None, ""):

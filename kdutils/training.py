@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import sys
 import time
 
@@ -137,7 +136,7 @@ def train(
 
 def _progress(name, epoch, images):
     """A bar with images per second and time left where somebody watches; nothing in a headless log."""
-    watched = sys.stdout.isatty() or "JPY_SESSION_NAME" in os.environ or "COLAB_RELEASE_TAG" in os.environ
+    watched = sys.stdout.isatty() or runs.in_a_notebook_page()
     title = f"{name} epoch {epoch}"
     return tqdm(desc=title, total=images, unit=" images", file=sys.stdout, leave=False, ncols=90, disable=not watched)
 

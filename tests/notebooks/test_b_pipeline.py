@@ -28,6 +28,7 @@ def test_it_made_networks_predictions_tables_and_figures(finished):
     figures = sorted(path.name for path in (finished.runs / "figures").iterdir())
     stems = ["figure1_kd-sn1", "figure2_kd-sn2", "figure3_kd-sn3", "figure4_all_networks", "figure5_mupe_capacity"]
     stems += ["figure6_specificity", "figure7_image_by_image", "figure8_disagreement", "figure9_training"]
+    stems += ["figure10_choices"]
     assert figures == sorted(f"{stem}.{kind}" for stem in stems for kind in ("pdf", "png"))
 
 
@@ -61,6 +62,16 @@ def test_an_edit_to_prose_trains_nothing(finished):
     assert "One more sentence." in text
     assert "epoch 1/1" not in text
     assert weights.stat().st_mtime_ns == before
+
+
+def test_a_variant_trains_students_of_the_same_teacher(finished):
+    done = finished.snakemake("runs/smoke/notebooks/t8-seed-0.done")
+    assert done.returncode == 0, done.stderr
+    run = kd.Run("smoke-t8", 0, finished.folder / "runs", read_only=True)
+    assert sorted(path.name for path in run.folder.iterdir()) == ["KD-SN1", "KD-SN2"]
+    base = kd.Run("smoke", 0, finished.folder / "runs", read_only=True)
+    assert run.manifest("KD-SN2")["inputs"]["teacher"] == base.manifest("TN")["outputs"]["weights.safetensors"]
+    assert (run.predictions("KD-SN2").mc_mean != base.predictions("KD-SN2").mc_mean).any()
 
 
 def test_a_notebook_runs_alone_from_its_own_folder(finished):

@@ -1,0 +1,57 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from kdutils import calibration, plots
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_a_curve_stands_where_its_bins_are():
+    """Also the last bin, in which most of MNIST lies."""
+    confidence, correct = np.array([0.35, 0.95, 0.97, 0.99]), np.array([1, 1, 1, 0])
+    bins = calibration.reliability_bins(confidence, correct)
+    figure = plots.calibration_curves({"TN": bins}, "title")
+    above, below = figure.axes
+    curve = next(line for line in above.lines if line.get_label() == "TN")
+    np.testing.assert_allclose(curve.get_xydata(), [[0.35, 1], [0.97, 2 / 3]])
+    bars = {round(bar.get_x() + bar.get_width() / 2, 2): bar.get_height() for bar in below.patches}
+    assert bars[0.35] == 1
+    assert bars[0.95] == 3
+    low, high = below.get_xlim()
+    assert low <= 0
+    assert high >= 1
+    assert below.get_ylim()[1] > 3
+
+
+def test_a_figure_is_the_same_file_each_time(tmp_path):
+    for folder in ("one", "two"):
+        figure = plots.show_digits(np.zeros((3, 1, 28, 28), np.uint8), "abc")
+        assert plots.save_figure(figure, tmp_path / folder, "digits") == ("digits.png", "digits.pdf")
+    for name in ("digits.png", "digits.pdf"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize("page", [False, True])
+def test_a_headless_notebook_shows_one_figure_and_a_page_has_widgets(monkeypatch, page):
+    drawn = []
+    monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    if page:
+        monkeypatch.setenv("JPY_SESSION_NAME", "a.ipynb")
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr("ipywidgets.widgets.interaction.display", shown.append)
+    plots.explore(lambda bins=10, network="TN": drawn.append((bins, network)), bins=(2, 30), network=["SN1", "TN"])
+    assert drawn == [(10, "TN")]
+    assert len(shown) == page
+    if page:
+        slider, choice = shown[0].children[:2]
+        assert (slider.min, slider.max, slider.value) == (2, 30, 10)
+        slider.value = 15
+        choice.value = "SN1"
+        assert drawn == [(10, "TN"), (15, "TN"), (15, "SN1")]
