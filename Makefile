@@ -14,24 +14,27 @@ ifneq ($(UNKNOWN),)
 $(error unknown $(UNKNOWN): known are $(SETTINGS))
 endif
 
+SOLUTIONS = $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/solutions/*.ipynb)))
 SNAKEMAKE = snakemake --cores all --nolock --rerun-incomplete --quiet rules progress host
 CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(THREADS)"
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH = 1
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity test test-faults bench lab results notebooks figures links clean
+.PHONY: help paper study sensitivity test test-faults test-colab test-install bench lab results notebooks figures links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto), then show Table 1"
 	@echo "make test       check everything: style, units, the whole pipeline at smoke scale, the committed notebooks"
 	@echo "make test-faults  interrupt, damage, fill the disk, misuse: every fault, one by one (half an hour)"
+	@echo "make test-colab   each notebook alone in an empty machine like Colab's"
+	@echo "make test-install  the package, its wheel, its extras and environment.yml in fresh virtual environments"
 	@echo "make bench      measure the costs side by side (QUICK=1: a rough table in three minutes)"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make study      run the notebooks for many seeds (SEEDS=0-9; THREADS=1: as many at once as there are cores)"
 	@echo "make sensitivity  train students with other temperatures, weights, … (SEEDS=0-2): does any choice matter?"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
-	@echo "make notebooks  execute the committed notebooks 01-04 again, in place"
+	@echo "make notebooks  execute the committed notebooks 01-04 and the solutions again, in place"
 	@echo "make figures    remake notebooks 05 and 06, figures/, tables and the README's table from results/"
 	@echo "make links      write the repository's address everywhere (REPO=owner/name)"
 	@echo "make clean      remove what can be remade, except runs/, data/ and results/"
@@ -73,6 +76,12 @@ test-faults: .venv/ready
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/requirements.txt -e .[bench]
 	@touch $@
 
+test-colab: .venv/ready
+	KDUTILS_COLAB=1 python -m pytest tests/colab
+
+test-install: .venv/ready
+	KDUTILS_INSTALL=1 python -m pytest tests/install
+
 bench: .venv/bench
 	@python tests/benchmarks/bench.py $(if $(QUICK),--quick)
 	@$(if $(QUICK),,python workflow/report.py results/$(SCALE) --readme > /dev/null)
@@ -84,7 +93,7 @@ results: .venv/ready
 	@python workflow/keep.py "$(RUNS)" $(SCALE) "$(SEEDS)"
 
 notebooks: .venv/ready
-	@python workflow/execute.py 01_data 02_teacher 03_distillation 04_mc_dropout
+	@python workflow/execute.py 01_data 02_teacher 03_distillation 04_mc_dropout $(SOLUTIONS)
 
 figures: .venv/ready
 	@python workflow/execute.py 05_calibration_and_mupe 06_figures

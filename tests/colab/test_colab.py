@@ -1,0 +1,92 @@
+"""Each notebook opened alone in an empty machine like Colab's: what it has installed is left alone, the rest comes.
+
+Real but for the machine: a virtual environment with Colab's kind of packages, a module called google.colab, and git
+told that the repository's address is this folder, of which it clones the last commit.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import kdutils as kd
+
+pytestmark = pytest.mark.skipif("KDUTILS_COLAB" not in os.environ, reason="minutes: with `make test-colab`")
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+BASE = ["torch==2.14.1", "torchvision==0.29.1", "numpy==2.0.2", "pandas==2.2.2", "scipy==1.16.3", "matplotlib==3.10.0"]
+BASE += ["seaborn==0.13.2", "statsmodels==0.14.6", "scikit-learn", "tqdm", "jinja2", "ipykernel", "ipywidgets"]
+
+
+def run(*command, **options):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=1200, **options)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    """(folder, python, environment) of a machine with Colab's packages and a kernel called colab."""
+    folder = tmp_path_factory.mktemp("colab")
+    run(sys.executable, "-m", "venv", folder / "venv")
+    python = folder / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *BASE)
+    (folder / "modules" / "google" / "colab").mkdir(parents=True)
+    (folder / "modules" / "google" / "colab" / "__init__.py").touch()
+    startup = folder / "ipython" / "profile_default" / "startup" / "colab.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text("import google.colab\n")
+    kernel = folder / "jupyter" / "kernels" / "colab" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel.write_text(json.dumps({"argv": argv, "display_name": "Colab", "language": "python"}))
+    address = re.search(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text())[1]
+    kd.data.load_mnist()  # fetched once, for all
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "KDUTILS_PROFILE")}
+    environment |= {
+        "PYTHONPATH": str(folder / "modules"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "JUPYTER_PATH": str(folder / "jupyter"),
+        "COLAB_RELEASE_TAG": "release-colab",
+        "KDUTILS_DATA": str(kd.data.default_root()),
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{ROOT}.insteadOf",
+        "GIT_CONFIG_VALUE_0": address,
+    }
+    yield folder, python, environment
+    shutil.rmtree(folder)
+
+
+def installed(python):
+    freeze = run(python, "-m", "pip", "list", "--format", "json", "--disable-pip-version-check")
+    return {package["name"]: package["version"] for package in json.loads(freeze)}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_runs_alone_in_an_empty_machine(machine, name):
+    folder, python, environment = machine
+    before = installed(python)
+    assert "kdutils" not in before
+    empty = folder / name
+    empty.mkdir()
+    shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", folder / "opened.ipynb")
+    scale = {} if name[:2] in ("05", "06") else {"KDUTILS_PROFILE": "smoke"}  # those read committed results
+    out = folder / f"{name}.ipynb"
+    command = [sys.executable, "-m", "papermill", folder / "opened.ipynb", out, "-k", "colab", "--cwd", empty]
+    run(*command, "--no-progress-bar", env=environment | scale)
+
+    after = installed(python)
+    assert after.pop("kdutils") == kd.__version__
+    assert {package: after[package] for package in before} == before
+    clone = empty / "uncertainty-transfer"
+    assert list((clone / "runs").rglob(f"{name}*.json"))
+    assert (clone / "runs" / "smoke").exists() == bool(scale)
+    cells = [cell for cell in nbformat.read(out, 4).cells if cell.cell_type == "code"]
+    assert [o for cell in cells for o in cell.outputs if o.get("name") == "stderr"] == []
+    run(python, "-m", "pip", "uninstall", "--yes", "--quiet", "kdutils")

@@ -1,0 +1,72 @@
+"""Installed in fresh virtual environments, each of some gigabytes, as users do it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif("KDUTILS_INSTALL" not in os.environ, reason="minutes: with `make test-install`")
+ROOT = Path(__file__).resolve().parents[2]
+USE = """
+import kdutils as kd
+assert kd.calibration.expected_calibration_error([0.9, 0.9], [True, False]) == 0.4
+assert kd.models.parameter_count(kd.models.build("SN1")) == 4_265_066
+print(kd.__file__)
+"""
+
+
+@pytest.fixture
+def python(tmp_path):
+    """A function that runs the Python of a fresh virtual environment, outside the repository."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+    def run(*words):
+        command = [tmp_path / "venv" / "bin" / "python", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    yield run
+    shutil.rmtree(tmp_path / "venv")
+
+
+@pytest.fixture
+def source(tmp_path):
+    """The project's files alone, as a copy: a build leaves folders."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "kdutils", "*.toml", "*.md", "LICENSE"]
+    for name in subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
+        (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / "source" / name)
+    return tmp_path / "source"
+
+
+def test_the_package_alone_and_its_wheel(python, source, tmp_path):
+    python("-m", "pip", "install", "--quiet", source)
+    assert "site-packages" in python("-c", USE)
+    python("-m", "pip", "uninstall", "--quiet", "--yes", "kdutils")
+    python("-m", "pip", "install", "--quiet", "build")
+    python("-m", "build", "--outdir", tmp_path / "dist", source)
+    [wheel] = (tmp_path / "dist").glob("*.whl")
+    python("-m", "pip", "install", "--quiet", "--no-deps", wheel)
+    assert "site-packages" in python("-c", USE)
+
+
+def test_all_extras_go_together(python, source):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    python("-m", "pip", "install", "--quiet", f"{source}[{','.join(extras)}]")
+    python("-m", "pip", "check")
+    assert "site-packages" in python("-c", USE)
+
+
+def test_what_a_conda_user_installs_with_pip(python, source):
+    pins = re.findall(r"^ *- (.*==.*)$", (ROOT / "environment.yml").read_text(), re.MULTILINE)
+    python("-m", "pip", "install", "--quiet", *pins)
+    python("-m", "pip", "install", "--quiet", "--no-deps", "-e", source)
+    python("-m", "pip", "check")
+    assert "source" in python("-c", USE)
