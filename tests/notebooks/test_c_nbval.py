@@ -134,3 +134,8 @@ def assert_noticed(finished, name):
     done = finished.nbval("-x", f"notebooks/{name}.ipynb", PYTHONPATH=str(finished.folder), **scale)
     assert done.returncode == 1, done.stdout
     assert "1 failed" in done.stdout
+
+
+def test_solutions_are_reproduced(project):
+    done = project.nbval(*sorted((project.folder / "notebooks" / "solutions").glob("*.ipynb")))
+    assert done.returncode == 0, done.stdout
