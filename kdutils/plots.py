@@ -99,7 +99,7 @@ def calibration_curves(curves, title, bands=None, spread=None):
                     )
     above.set(title=title, ylabel="accuracy", ylim=(-0.02, 1.02), xlim=(0, 1))
     above.yaxis.set_major_formatter(PercentFormatter(1))
-    above.legend(loc="upper left", frameon=True)
+    above.legend(loc="lower right", frameon=True)
     below.set(xlabel="confidence", ylabel="images in bin", yscale="log")
     below.set_ylim(0.7, 60 * max(bins.count.max() for bins in curves.values()))
     below.set_xticks(np.linspace(0, 1, 11))

@@ -32,3 +32,8 @@ def test_the_pinned_version_is_installed(name, pinned):
 def test_python_has_a_lower_bound_and_no_upper_one():
     assert PROJECT["requires-python"] == ">=3.11"
     assert re.search(r"^ *- python=3\.11$", (ROOT / "environment.yml").read_text(), re.MULTILINE)
+
+
+def test_the_hooks_have_the_same_ruff():
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert set(re.findall(r"ruff==([\d.]+)", hooks)) == {PINS["ruff"]}
