@@ -13,7 +13,8 @@ from kdutils.profiles import resolve, variants
 from kdutils.runs import Run, parse_seeds
 
 KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "runs": "", "data": "", "threads": "", "controls": ""}
-settings = {key: str(config.get(key, default)) for key, default in KNOWN.items()}
+given = KNOWN | config
+settings = {key: "" if given[key] is None else str(given[key]) for key in KNOWN}  # Snakemake reads key="" as None
 try:
     if unknown := set(config) - set(KNOWN):
         raise ValueError(f"unknown config {', '.join(sorted(unknown))}: known are {', '.join(KNOWN)}")

@@ -101,6 +101,11 @@ def test_a_wrong_configuration_is_refused(finished, config, said):
     assert said in done.stdout + done.stderr
 
 
+def test_what_make_leaves_empty_is_as_if_it_were_not_given(project):
+    done = project.snakemake("--dry-run", runs="", data="", threads="", controls="")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_notebook_that_stops_early_is_a_failure(finished):
     """papermill calls SystemExit(0) in a cell a success: the missing proof must not."""
     path = finished.folder / "notebooks" / "01_data.ipynb"
