@@ -82,13 +82,14 @@ class Slurm:
         return self
 
     def __exit__(self, *_):
-        if len(self.daemons) == 3:
-            self.run("scancel", "--signal=KILL", "--full", f"--user={os.geteuid()}")
-            self.run("scancel", f"--user={os.geteuid()}")
-            self.wait("", "squeue", "--noheader")
-        for daemon in reversed(self.daemons):
-            daemon.terminate()
-            daemon.wait(30)
+        try:
+            if len(self.daemons) == 3:
+                self.run("scancel", f"--user={os.geteuid()}")
+                self.wait("", "squeue", "--noheader")
+        finally:
+            for daemon in reversed(self.daemons):
+                daemon.terminate()
+                daemon.wait(30)
 
     @property
     def all(self):

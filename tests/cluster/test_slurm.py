@@ -5,6 +5,7 @@ Only with $KDUTILS_CLUSTER=1 (`make test-cluster`), as it takes minutes and inst
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.skipif(os.environ.get("KDUTILS_CLUSTER") != "1", reason
 
 
 class Project:
-    """A copy of the project in `folder`, and `make paper` in it."""
+    """A copy of the project in `folder`, and the commands that a user would type in it."""
 
     def __init__(self, folder, environment):
         self.folder = folder
@@ -34,12 +35,19 @@ class Project:
         listed = "git ls-files -z --cached --others --exclude-standard -- ':!data'"
         subprocess.run(f"{listed} | xargs -0 cp --parents -t {folder}", cwd=ROOT, shell=True, check=True)
 
-    def start(self, **settings):
-        """`make paper` in the background; it writes into said.txt."""
-        given = {"PROFILE": "smoke", "SEEDS": "0,1", "THREADS": "1"} | settings
-        command = ["make", "--old-file=.venv/ready", "paper", *(f"{key}={value}" for key, value in given.items())]
+    def make(self, **settings):
+        """`make paper` on the cluster, in the background."""
+        given = {"PROFILE": "smoke", "SEEDS": "0,1", "THREADS": "1", "SLURM": "1"} | settings
+        return self.start(
+            "make", "--old-file=.venv/ready", "paper", *(f"{key}={value}" for key, value in given.items())
+        )
+
+    def start(self, *command):
+        """A command in the background that writes into said.txt."""
         with (self.folder / "said.txt").open("w") as said:
-            return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=said, stderr=said)
+            options = {"cwd": self.folder, "env": self.environment, "stdout": said, "stderr": said}
+            self.process = subprocess.Popen(command, start_new_session=True, **options)
+        return self.process
 
     def finish(self, process):
         """(exit status, everything that it printed)."""
@@ -66,7 +74,10 @@ def cluster():
 @pytest.fixture(scope="module")
 def project(cluster):
     (cluster.folder / "project").mkdir()
-    return Project(cluster.folder / "project", cluster.environment)
+    copied = Project(cluster.folder / "project", cluster.environment)
+    yield copied
+    if copied.process.poll() is None:  # a test failed before make ended
+        os.killpg(copied.process.pid, signal.SIGKILL)
 
 
 class Interruption:
@@ -107,7 +118,7 @@ def preempt(cluster, number):
 
 def test_training_asks_for_a_gpu_and_reading_data_does_not(project):
     """This node has none: Slurm takes the data's job, refuses the teachers', and the command says so."""
-    status, said = project.finish(project.start(SLURM="1"))
+    status, said = project.finish(project.make())
     assert status != 0
     assert (project.folder / "runs/smoke/notebooks/01_data.json").exists()
     assert "sbatch: error: Invalid generic resource (gres) specification" in said
@@ -116,7 +127,7 @@ def test_training_asks_for_a_gpu_and_reading_data_does_not(project):
 
 def test_interrupted_jobs_run_again_and_end_in_the_same_bits(cluster, project):
     killed, preempted = (Interruption(cluster, project, *which) for which in ((0, "KD-SN2"), (1, "KD-SN3")))
-    process = project.start(SLURM="1", DEVICE="cpu")
+    process = project.make(DEVICE="cpu")
     with ThreadPoolExecutor() as pool:
         for stopped in (pool.submit(killed, process, kill), pool.submit(preempted, process, preempt)):
             stopped.result()
@@ -127,7 +138,10 @@ def test_interrupted_jobs_run_again_and_end_in_the_same_bits(cluster, project):
         assert {"TN", "KD-SN1"} <= set(stopped.before)
         assert stopped.before.items() <= stopped.weights().items()  # nothing finished was trained again
 
-    status, said = project.finish(project.start(DEVICE="cpu", RUNS="here"))
+    config = ("profile=smoke", "seeds=0,1", "threads=1", "device=cpu", "runs=here")
+    status, said = project.finish(
+        project.start("snakemake", "--cores", "all", "--until", "mc_dropout", "--config", *config)
+    )
     assert status == 0, said
     there, here = project.made("runs"), project.made("here")
     assert set(there) == {f"smoke/seed-{seed}/{name}" for seed in (0, 1) for name in kd.runs.TABLE_1}
