@@ -6,22 +6,26 @@ SEEDS ?= 0
 DEVICE ?= auto
 RUNS ?= runs
 THREADS ?=
+SLURM =
 SCALE = $(or $(PROFILE),quick)
 
-SETTINGS = PYTHON PROFILE SEEDS DEVICE RUNS THREADS QUICK REPO
+SETTINGS = PYTHON PROFILE SEEDS DEVICE RUNS THREADS SLURM QUICK REPO
 UNKNOWN = $(filter-out $(SETTINGS),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 ifneq ($(UNKNOWN),)
 $(error unknown $(UNKNOWN): known are $(SETTINGS))
 endif
 
 SOLUTIONS = $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/solutions/*.ipynb)))
-SNAKEMAKE = snakemake --cores all --nolock --rerun-incomplete --quiet rules progress host
-CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(THREADS)"
+# where the jobs run: on this machine, or on the cluster that a Snakemake profile describes; there, what is said of
+# rules includes why Slurm refused a job
+WHERE = $(if $(SLURM),--profile "$(patsubst 1,workflow/slurm,$(SLURM))",--cores all)
+SNAKEMAKE = snakemake $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
+CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(or $(THREADS),$(if $(SLURM),4))"
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH = 1
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity test test-faults test-colab test-install bench lab results notebooks figures links clean
+.PHONY: help paper study sensitivity test test-faults test-colab test-install bench lab results notebooks figures links clean test-cluster
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto), then show Table 1"
@@ -29,9 +33,11 @@ help:
 	@echo "make test-faults  interrupt, damage, fill the disk, misuse: every fault, one by one (half an hour)"
 	@echo "make test-colab   each notebook alone in an empty machine like Colab's"
 	@echo "make test-install  the package, its wheel, its extras and environment.yml in fresh virtual environments"
+	@echo "make test-cluster  start a Slurm cluster of one node here and train two seeds on it (ten minutes)"
 	@echo "make bench      measure the costs side by side (QUICK=1: a rough table in three minutes)"
 	@echo "make lab        open the notebooks in JupyterLab"
-	@echo "make study      run the notebooks for many seeds (SEEDS=0-9; THREADS=1: as many at once as there are cores)"
+	@echo "make study      run the notebooks for many seeds (SEEDS=0-9; THREADS=1: as many at once as there are cores;"
+	@echo "                SLURM=1: on a cluster, see docs/cluster.md)"
 	@echo "make sensitivity  train students with other temperatures, weights, … (SEEDS=0-2): does any choice matter?"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
 	@echo "make notebooks  execute the committed notebooks 01-04 and the solutions again, in place"
@@ -71,6 +77,9 @@ test: .venv/ready
 test-faults: .venv/ready
 	KDUTILS_FAULTS=all python -m pytest tests/faults
 	@python workflow/report.py results/$(SCALE) --readme > /dev/null
+
+test-cluster: .venv/ready
+	KDUTILS_CLUSTER=1 python -m pytest tests/cluster
 
 .venv/bench: .venv/ready
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/requirements.txt -e .[bench]

@@ -30,6 +30,7 @@ except ValueError as error:
     print(f"kdutils: {error}", file=sys.stderr)
     os._exit(2)  # Snakemake would add a traceback
 THREADS = int(settings["threads"] or workflow.cores)  # of a job; Snakemake hands them on as OMP_NUM_THREADS
+GPU = int(settings["device"] != "cpu")  # what a job that trains or predicts asks a cluster for; nothing else reads it
 CONTROLS = " -p controls True" if settings["controls"] else ""
 HERE = f"{settings['runs'] or 'runs'}/{PROFILE}/notebooks"
 COMMON = f"-r profile {PROFILE} -r device {settings['device']} -r runs '{settings['runs']}' -r data '{settings['data']}'"
@@ -84,6 +85,8 @@ rule teacher:
         name="02_teacher-seed-{seed}",
         more="-p seed {seed}",
     threads: THREADS
+    resources:
+        gpu=GPU,
     shell:
         RUN
 
@@ -98,6 +101,8 @@ rule distillation:
         name="03_distillation-seed-{seed}",
         more="-p seed {seed}" + CONTROLS,
     threads: THREADS
+    resources:
+        gpu=GPU,
     shell:
         RUN
 
@@ -112,6 +117,8 @@ rule mc_dropout:
         name="04_mc_dropout-seed-{seed}",
         more="-p seed {seed}" + CONTROLS,
     threads: THREADS
+    resources:
+        gpu=GPU,
     shell:
         RUN
 
@@ -155,5 +162,7 @@ rule variant:
     output:
         HERE + "/{variant}-seed-{seed}.done",
     threads: THREADS
+    resources:
+        gpu=GPU,
     shell:
         VARIANT

@@ -115,7 +115,7 @@ def resolve(profile):
     changes = variants(PROFILES[base]) if base in PROFILES else {}
     if dash and variant in changes:
         return replace(PROFILES[base], name=profile, base=base, **changes[variant])
-    if profile not in PROFILES:
+    if not isinstance(profile, str) or profile not in PROFILES:
         known = f"{', '.join(PROFILES)}, and variants of them such as quick-t8"
         raise ValueError(f"unknown profile {profile!r}: known are {known}")
     return PROFILES[profile]
