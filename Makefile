@@ -20,12 +20,13 @@ CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(THREADS)"
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH = 1
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity test test-faults bench lab results notebooks figures links clean
+.PHONY: help paper study sensitivity test test-faults test-browser bench lab results notebooks figures links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto), then show Table 1"
 	@echo "make test       check everything: style, units, the whole pipeline at smoke scale, the committed notebooks"
 	@echo "make test-faults  interrupt, damage, fill the disk, misuse: every fault, one by one (half an hour)"
+	@echo "make test-browser  all notebooks in JupyterLab, in a real browser (some minutes; needs Chromium)"
 	@echo "make bench      measure the costs side by side (QUICK=1: a rough table in three minutes)"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make study      run the notebooks for many seeds (SEEDS=0-9; THREADS=1: as many at once as there are cores)"
@@ -68,6 +69,9 @@ test: .venv/ready
 test-faults: .venv/ready
 	KDUTILS_FAULTS=all python -m pytest tests/faults
 	@python workflow/report.py results/$(SCALE) --readme > /dev/null
+
+test-browser: .venv/ready
+	KDUTILS_BROWSER=1 python -m pytest tests/browser
 
 .venv/bench: .venv/ready
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/requirements.txt -e .[bench]

@@ -19,6 +19,11 @@ SCREENSHOTS = Path(__file__).parent / "screenshots"
 MINUTES = 60_000  # Playwright counts milliseconds
 FLAWS = ",".join(f'[data-mime-type="application/vnd.jupyter.{kind}"]' for kind in ("stderr", "error"))
 
+SCROLL = """element => {
+    element.scrollIntoView({block: "center"})
+    return new Promise(done => setTimeout(() => done(element.getBoundingClientRect().top), 300))
+}"""
+
 
 @contextlib.contextmanager
 def started(project, name, **environment):
@@ -94,12 +99,20 @@ class Notebook:
         return self.code.nth(number)
 
     def screenshot(self, name, *, at):
-        """A picture of the window when `at` has been scrolled into it."""
-        at.scroll_into_view_if_needed()
+        """A picture of the window with `at` in its middle."""
+        scroll_to(at)
         self.page.screenshot(path=SCREENSHOTS / f"{self.path.stem}-{name}.png")
+
+
+def scroll_to(element):
+    """Until it stays: a cell gets its real height only when it comes near the window, and then shifts the others."""
+    before, now = None, 0
+    while before != now:
+        before, now = now, element.evaluate(SCROLL)
 
 
 def colours(image):
     """How many colours the pixels of an element have on the screen."""
+    scroll_to(image)
     pixels = plt.imread(io.BytesIO(image.screenshot()))
     return len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0))

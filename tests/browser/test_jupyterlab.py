@@ -41,7 +41,7 @@ def see_a_bar(notebook, title, source):
     """The bar of a training moves, with images per second."""
     cell = notebook.cell(source)
     bar = cell.get_by_text(re.compile(rf"{title}: +[1-9]\d?%\|.*images/s"))
-    expect(bar).to_be_visible(timeout=3 * lab.MINUTES)
+    expect(bar).to_be_visible(timeout=5 * lab.MINUTES)
     notebook.screenshot("bar", at=cell)
 
 
