@@ -17,6 +17,7 @@ from playwright.sync_api import expect
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 MINUTES = 60_000  # Playwright counts milliseconds
+FIGURES = ".jp-OutputArea img"
 FLAWS = ",".join(f'[data-mime-type="application/vnd.jupyter.{kind}"]' for kind in ("stderr", "error"))
 
 SCROLL = """element => {
@@ -97,6 +98,14 @@ class Notebook:
         """The one code cell whose source holds `source`."""
         [number] = [number for number, cell in enumerate(self.code_cells()) if source in cell.source]
         return self.code.nth(number)
+
+    def move_slider(self, cell, key):
+        """One step by keyboard; waits for the cell's figure, an image that the page holds, to be another one."""
+        figure = cell.locator(FIGURES)
+        before = figure.get_attribute("src")
+        cell.locator(".noUi-handle").press(key)
+        expect(figure).not_to_have_attribute("src", before, timeout=MINUTES)
+        return before, figure.get_attribute("src")
 
     def screenshot(self, name, *, at):
         """A picture of the window with `at` in its middle."""
