@@ -1,5 +1,6 @@
 """The six notebooks in JupyterLab, by its real menus, in a real browser."""
 
+import contextlib
 import os
 import re
 
@@ -15,6 +16,14 @@ TRAINED = {"02_teacher": 'run.network("TN")', "03_distillation": "run.network(na
 SLIDERS = {"03_distillation": "explore(soft_target", "05_calibration_and_mupe": "explore(curves"}
 FROM_RESULTS = ("05_calibration_and_mupe", "06_figures")
 FEW = 16  # colours; a blank figure has one
+
+FINE = "import matplotlib.pyplot as plt\nplt.plot([0, 1])\nplt.show()"
+FLAWED = {
+    "a line in red": "import sys\nprint('!', file=sys.stderr)",
+    "an error": "1 / 0",
+    "a blank figure": "plt.imshow([[0]])\nplt.axis('off')\nplt.show()",
+    "a bar left behind": "print('TN epoch 1: 100%|██| 10/10 [00:05<00:00, 2.00 images/s]')",
+}
 
 
 def test_make_lab_opens_notebook_01(labs, project, page):
@@ -88,6 +97,22 @@ def assert_shown_as_meant(notebook):
     expect(notebook.panel.locator("mjx-merror")).to_have_count(0)
     bars = notebook.panel.locator(".jp-OutputArea", has_text="images/s]")
     expect(bars).to_have_count(0)
+
+
+@pytest.mark.parametrize("flaw", [None, *FLAWED])
+def test_a_flaw_is_seen(flaw, opened, project):
+    """In a little notebook, which without it is accepted."""
+    cells = [nbformat.v4.new_code_cell(source) for source in (FINE, FLAWED.get(flaw, "2"), "3")]
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    little = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+    nbformat.write(little, project.folder / "notebooks" / "little.ipynb")
+    notebook = opened("little", "quick")
+    notebook.run_all()
+    notebook.wait_until_idle()
+    notebook.save()
+    with pytest.raises(AssertionError) if flaw else contextlib.nullcontext():
+        assert_all_ran(notebook)
+        assert_shown_as_meant(notebook)
 
 
 def test_an_interrupted_training_goes_on(opened, project):
