@@ -25,7 +25,8 @@ CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(or $(THRE
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH = 1
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity test test-faults test-colab test-install bench lab results notebooks figures links clean test-cluster book test-book
+.PHONY: help paper study sensitivity test test-faults test-browser test-book test-cluster test-colab test-install
+.PHONY: bench book lab results notebooks figures links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto), then show Table 1"
@@ -34,6 +35,7 @@ help:
 	@echo "make test-colab   each notebook alone in an empty machine like Colab's"
 	@echo "make test-install  the package, its wheel, its extras and environment.yml in fresh virtual environments"
 	@echo "make test-cluster  start a Slurm cluster of one node here and train two seeds on it (ten minutes)"
+	@echo "make test-browser  all notebooks in JupyterLab, in a real browser (some minutes; needs Chromium)"
 	@echo "make bench      measure the costs side by side (QUICK=1: a rough table in three minutes)"
 	@echo "make book       build the notebooks, results and documentation as a site to read: book/index.html"
 	@echo "make test-book  open every page of it in Chromium: links, formulas, images, a phone's width"
@@ -82,6 +84,9 @@ test-faults: .venv/ready
 
 test-cluster: .venv/ready
 	KDUTILS_CLUSTER=1 python -m pytest tests/cluster
+
+test-browser: .venv/ready
+	KDUTILS_BROWSER=1 python -m pytest tests/browser
 
 .venv/bench: .venv/ready
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/requirements.txt -e .[bench]

@@ -1,68 +1,14 @@
 """A copy of the project in an empty folder, in which the pipeline has run once at smoke scale."""
 
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-import kdutils as kd
-
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = tuple(sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")))
-
-
-class Project:
-    """A checkout of its own, and the commands that a user would type in it."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.runs = folder / "runs" / "smoke"
-        kd.data.load_mnist()  # fetched once, for all
-        self.environment = {key: value for key, value in os.environ.items() if key != "KDUTILS_PROFILE"}
-        self.environment |= {"KDUTILS_DATA": str(kd.data.default_root()), "JUPYTER_PREFER_ENV_PATH": "1"}
-        self.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self.environment['PATH']}"
-
-    def run(self, *command, cwd=None, **environment):
-        return subprocess.run(
-            [str(word) for word in command],
-            cwd=cwd or self.folder,
-            env=self.environment | environment,
-            capture_output=True,
-            text=True,
-            timeout=1200,
-        )
-
-    def snakemake(self, *more, **config):
-        settings = [f"{key}={value}" for key, value in ({"profile": "smoke"} | config).items()]
-        command = ("snakemake", "--cores", "all", "--nolock", "--rerun-incomplete", *more, "--config", *settings)
-        return self.run(*command)
-
-    def papermill(self, notebook, *parameters, cwd=None):
-        words = [word for name, value in parameters for word in ("-p", name, value)]
-        return self.run("papermill", notebook, "out.ipynb", *words, "--no-progress-bar", cwd=cwd)
-
-    def nbval(self, *paths, **environment):
-        command = (sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", *paths)
-        return self.run(*command, **environment)
+from checkout import Project
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
     yield Project(folder)
     shutil.rmtree(folder)
 

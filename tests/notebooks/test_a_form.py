@@ -7,7 +7,7 @@ import re
 
 import nbformat
 import pytest
-from conftest import NOTEBOOKS, ROOT
+from checkout import NOTEBOOKS, ROOT
 
 COMMON = ["profile", "seed", "device", "runs", "data"]
 

@@ -4,7 +4,7 @@ import json
 
 import nbformat
 import pytest
-from conftest import NOTEBOOKS
+from checkout import NOTEBOOKS
 
 import kdutils as kd
 
