@@ -1,0 +1,99 @@
+"""The book: what `make book` builds from the executed notebooks, the README's generated parts and docstrings."""
+
+import re
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+PAGES = ("index", "results", "costs", "api", "cite")  # those that index.md places itself
+MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg.js"
+
+project = PROJECT["name"]
+author = ", ".join(person["name"] for person in CITATION["authors"])
+release = CITATION["version"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax"]
+root_doc = "docs/index"
+include_patterns = ["docs/*.md", "notebooks/**.ipynb"]
+exclude_patterns = ["**/.*", "book", "build", "data", "runs"]
+
+nb_execution_mode = "off"
+myst_enable_extensions = ["attrs_inline", "dollarmath", "substitution"]
+myst_heading_anchors = 3
+mathjax_path = MATHJAX.name  # in _static: one file, fonts included, nothing fetched
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+maximum_signature_line_length = 80
+add_module_names = False
+
+html_theme = "sphinx_book_theme"
+html_title = "Does a student learn how unsure its teacher is?"
+html_static_path = ["_static", str(MATHJAX)]
+html_extra_path = ["_extra"]  # index.html, which leads to docs/index.html
+html_css_files = ["book.css"]
+html_sourcelink_suffix = ""
+html_show_copyright = html_show_sphinx = False
+html_theme_options = {
+    "repository_url": PROJECT["urls"]["Repository"],
+    "use_repository_button": True,
+    "show_toc_level": 2,
+}
+
+
+def bibtex(kind, key, fields):
+    """One BibTeX entry, braces about each field."""
+    return "\n".join([f"@{kind}{{{key},", *(f"  {name} = {{{value}}}," for name, value in fields.items()), "}"])
+
+
+def citations():
+    """CITATION.cff as BibTeX: the paper, then this reproduction."""
+    (paper,) = CITATION["references"]
+    people = " and ".join(f"{person['family-names']}, {person['given-names']}" for person in paper["authors"])
+    published = {"author": people, "title": paper["title"], "booktitle": paper["collection-title"]}
+    published |= {"pages": f"{paper['start']}--{paper['end']}", "year": paper["year"]}
+    ours = {"author": f"{{{author}}}", "title": CITATION["title"], "version": release}
+    entries = (
+        bibtex("inproceedings", f"{paper['authors'][0]['family-names'].lower()}{paper['year']}", published),
+        bibtex("software", project, ours | {"url": PROJECT["urls"]["Repository"]}),
+    )
+    return "```bibtex\n" + "\n\n".join(entries) + "\n```"
+
+
+def guides():
+    """A table of contents of whatever else lies in docs/, and of the exercises' solutions, if there are any."""
+    pages = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.stem not in PAGES]
+    pages += sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
+    names = "\n".join(f"/{path.relative_to(ROOT).with_suffix('')}" for path in pages)
+    return f"```{{toctree}}\n:caption: Guides\n\n{names}\n```" if pages else ""
+
+
+# What stands between <!-- name --> and <!-- /name --> in the README comes from results/ (and a test says so).
+myst_substitutions = dict(re.findall(r"<!-- (\w+) -->(.*?)<!-- /\1 -->", (ROOT / "README.md").read_text(), re.DOTALL))
+myst_substitutions |= {"citations": citations(), "guides": guides()}
+
+
+def without_badge(app, name, source):
+    """Colab's badge as a local button, instead of an image from another host."""
+    badge = r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)"
+    source[0] = re.sub(badge, r"[Open in Colab](\1){.colab}", source[0])
+
+
+def as_rst(app, what, name, obj, options, lines):
+    """A docstring is plain text with names in backticks: those become literals, all else stands for itself."""
+    marked = re.compile(r"`+([^`]+)`+|([*|_\\])")
+    lines[:] = [marked.sub(lambda m: rf"\ ``{m[1]}``\ " if m[1] else "\\" + m[2], line) for line in lines]
+
+
+def is_tuple_field(app, what, name, obj, skip, options):
+    """Fields of a named tuple stand in its signature already."""
+    return type(obj).__name__ == "_tuplegetter" or None
+
+
+def setup(app):
+    app.connect("source-read", without_badge)
+    app.connect("autodoc-process-docstring", as_rst)
+    app.connect("autodoc-skip-member", is_tuple_field)
