@@ -20,13 +20,15 @@ CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(THREADS)"
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH = 1
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity test test-faults bench lab results notebooks figures links clean
+.PHONY: help paper study sensitivity test test-faults bench book test-book lab results notebooks figures links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto), then show Table 1"
 	@echo "make test       check everything: style, units, the whole pipeline at smoke scale, the committed notebooks"
 	@echo "make test-faults  interrupt, damage, fill the disk, misuse: every fault, one by one (half an hour)"
 	@echo "make bench      measure the costs side by side (QUICK=1: a rough table in three minutes)"
+	@echo "make book       build the notebooks, results and documentation as a site to read: book/index.html"
+	@echo "make test-book  open every page of it in Chromium: links, formulas, images, a phone's width"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make study      run the notebooks for many seeds (SEEDS=0-9; THREADS=1: as many at once as there are cores)"
 	@echo "make sensitivity  train students with other temperatures, weights, … (SEEDS=0-2): does any choice matter?"
@@ -77,6 +79,15 @@ bench: .venv/bench
 	@python tests/benchmarks/bench.py $(if $(QUICK),--quick)
 	@$(if $(QUICK),,python workflow/report.py results/$(SCALE) --readme > /dev/null)
 
+book: .venv/ready
+	@rm -rf build/book build/doctrees
+	@sphinx-build -q -W --keep-going -c docs -d build/doctrees . build/book
+	@rm -rf book && mv build/book book
+	@echo "open book/index.html"
+
+test-book: book
+	KDUTILS_BOOK=1 python -m pytest tests/book
+
 lab: .venv/ready
 	jupyter lab --ip 127.0.0.1 notebooks/01_data.ipynb
 
@@ -97,5 +108,5 @@ links:
 	@python3 workflow/links.py "$(REPO)"
 
 clean:
-	rm -rf .venv .snakemake .hypothesis .ruff_cache build dist *.egg-info
+	rm -rf .venv .snakemake .hypothesis .ruff_cache build book dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,5 +1,6 @@
 """The book: what `make book` builds from the executed notebooks, the README's generated parts and docstrings."""
 
+import json
 import re
 import tomllib
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 PAGES = ("index", "results", "costs", "api", "cite")  # those that index.md places itself
+BADGE = r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)"
 MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg.js"
 
 project = PROJECT["name"]
@@ -32,15 +34,18 @@ add_module_names = False
 
 html_theme = "sphinx_book_theme"
 html_title = "Does a student learn how unsure its teacher is?"
+html_favicon = "_static/icon.svg"
+html_context = {"default_mode": "auto"}
 html_static_path = ["_static", str(MATHJAX)]
 html_extra_path = ["_extra"]  # index.html, which leads to docs/index.html
 html_css_files = ["book.css"]
 html_sourcelink_suffix = ""
-html_show_copyright = html_show_sphinx = False
+html_use_index = html_domain_indices = html_show_copyright = html_show_sphinx = False
 html_theme_options = {
     "repository_url": PROJECT["urls"]["Repository"],
     "use_repository_button": True,
     "show_toc_level": 2,
+    "navbar_persistent": [],  # the sidebar has a search already
 }
 
 
@@ -68,7 +73,7 @@ def guides():
     pages = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.stem not in PAGES]
     pages += sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
     names = "\n".join(f"/{path.relative_to(ROOT).with_suffix('')}" for path in pages)
-    return f"```{{toctree}}\n:caption: Guides\n\n{names}\n```" if pages else ""
+    return f"```{{toctree}}\n:maxdepth: 1\n:caption: Guides\n\n{names}\n```" if pages else ""
 
 
 # What stands between <!-- name --> and <!-- /name --> in the README comes from results/ (and a test says so).
@@ -76,10 +81,18 @@ myst_substitutions = dict(re.findall(r"<!-- (\w+) -->(.*?)<!-- /\1 -->", (ROOT /
 myst_substitutions |= {"citations": citations(), "guides": guides()}
 
 
-def without_badge(app, name, source):
-    """Colab's badge as a local button, instead of an image from another host."""
-    badge = r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)"
-    source[0] = re.sub(badge, r"[Open in Colab](\1){.colab}", source[0])
+def to_read(app, name, source):
+    """In a notebook: Colab's badge as text, not an image from another host; the cell that only Colab needs folded."""
+    if app.env.doc2path(name).suffix != ".ipynb":
+        return
+    notebook = json.loads(source[0])
+    for cell in notebook["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            cell["source"] = re.sub(BADGE, r"[Open in Colab](\1){.colab}", text)
+        elif "google.colab" in text:
+            cell["metadata"]["tags"] = ["hide-input"]
+    source[0] = json.dumps(notebook)
 
 
 def as_rst(app, what, name, obj, options, lines):
@@ -94,6 +107,6 @@ def is_tuple_field(app, what, name, obj, skip, options):
 
 
 def setup(app):
-    app.connect("source-read", without_badge)
+    app.connect("source-read", to_read)
     app.connect("autodoc-process-docstring", as_rst)
     app.connect("autodoc-skip-member", is_tuple_field)

@@ -1,0 +1,140 @@
+"""The built book in a real browser, at a desk's and a phone's width (`make test-book`)."""
+
+import functools
+import json
+import os
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+
+import pytest
+
+if os.environ.get("KDUTILS_BOOK") != "1":
+    pytest.skip("make test-book builds the book and looks at it", allow_module_level=True)
+
+from playwright.sync_api import sync_playwright
+
+import kdutils as kd
+
+ROOT = Path(__file__).resolve().parents[2]
+BOOK = ROOT / "book"
+SHOTS = ROOT / "build" / "screenshots"
+PAGES = [path.relative_to(BOOK).as_posix() for path in sorted(BOOK.glob("*/*.html")) if "_static" not in path.parts]
+PAGES += ["search.html"]
+NOTEBOOKS = sorted(path.relative_to(ROOT) for path in (ROOT / "notebooks").glob("**/[!.]*.ipynb"))
+FLAGS = ("no-sandbox", "disable-gpu", "disable-quic", "disable-background-networking", "disable-component-update")
+FLAGS = [f"--{flag}" for flag in (*FLAGS, "disable-sync", "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Where the book is served."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=BOOK))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS).new_context()
+
+
+@pytest.fixture
+def visit(browser):
+    """A function that opens an address and gives the page and a list of all that goes wrong with it."""
+
+    def opened(url, width=1400):
+        page, wrong = browser.new_page(), []
+        page.set_viewport_size({"width": width, "height": 900})
+        page.on("console", lambda said: said.type in ("error", "warning") and wrong.append(said.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+        page.on("response", lambda got: got.status >= 400 and wrong.append(f"{got.status}: {got.url}"))
+        page.goto(url)
+        page.wait_for_load_state("networkidle")
+        page.evaluate("window.MathJax?.startup?.promise")
+        return page, wrong
+
+    yield opened
+    for page in browser.pages:
+        page.close()
+
+
+def display_formulas(notebook):
+    cells = json.loads((ROOT / notebook).read_text())["cells"]
+    return sum("".join(cell["source"]).count("$$") // 2 for cell in cells if cell["cell_type"] == "markdown")
+
+
+def test_every_notebook_and_guide_has_its_page():
+    guides = [path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md")]
+    assert [str(path) for path in (*NOTEBOOKS, *guides) if path.with_suffix(".html").as_posix() not in PAGES] == []
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_whole_and_fits(name, width, address, visit):
+    page, wrong = visit(address + name, width)
+    page.evaluate("Promise.all([...document.images].map(i => (i.loading = 'eager', i.decode().catch(() => {}))))")
+    assert page.evaluate("[...document.images].filter(i => !i.naturalWidth).map(i => i.src)") == []
+    assert wrong == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name.replace('/', '-')}-{width}.png", full_page=True)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_formulas_are_drawn(notebook, address, visit):
+    page, _ = visit(address + notebook.with_suffix(".html").as_posix())
+    assert page.locator("div.math mjx-container svg").count() >= display_formulas(notebook)
+    assert page.locator("mjx-container").count() == page.locator(".math").count()
+    assert page.locator("mjx-merror, mjx-container [data-mml-node=merror]").count() == 0
+
+
+def test_every_local_link_leads_somewhere(address, visit):
+    links, anchors = set(), {}
+    for name in PAGES:
+        page, _ = visit(address + name)
+        links |= {(name, href) for href in page.evaluate("[...document.links].map(a => a.getAttribute('href'))")}
+        anchors[name] = {"", *page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")}
+    broken = []
+    for name, href in sorted(links):
+        target, fragment = urldefrag(urljoin(address + name, href))
+        if not target.startswith(address):
+            assert target.startswith(("https://github.com/", "https://colab.research.google.com/"))
+            continue
+        path = unquote(urlsplit(target).path[1:])
+        if not (BOOK / path).is_file() or unquote(fragment) not in anchors.get(path, {"", fragment}):
+            broken.append((name, href))
+    assert broken == []
+
+
+def test_search_finds_mupe(address, visit):
+    page, wrong = visit(f"{address}search.html?q=MUPE")
+    page.wait_for_selector("ul.search li a")
+    found = page.locator("ul.search li > a").evaluate_all("links => links.map(a => a.href.split('?')[0])")
+    assert f"{address}notebooks/05_calibration_and_mupe.html" in found
+    assert wrong == []
+
+
+def test_the_package_is_described_whole(address, visit):
+    page, _ = visit(f"{address}docs/api.html")
+    described = set(page.locator("article h2").evaluate_all("all => all.map(h => h.firstChild.textContent)"))
+    modules = {f"kd.{name}" for name in kd.__all__ if name.islower()}
+    assert described == modules
+
+
+def test_opens_from_the_disk_too(visit):
+    page, wrong = visit((BOOK / "index.html").as_uri())
+    page.wait_for_url("**/docs/index.html")
+    page.get_by_role("link", name="3 · Distillation").first.click()
+    page.wait_for_selector("div.math mjx-container svg")
+    assert wrong == []
