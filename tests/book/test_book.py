@@ -21,8 +21,8 @@ import kdutils as kd
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 SHOTS = ROOT / "build" / "screenshots"
-PAGES = [path.relative_to(BOOK).as_posix() for path in sorted(BOOK.glob("*/*.html")) if "_static" not in path.parts]
-PAGES += ["search.html"]
+PAGES = [path.relative_to(BOOK).as_posix() for path in sorted(BOOK.rglob("*/*.html")) if "_static" not in path.parts]
+PAGES = [name for name in PAGES if "/" in name] + ["search.html"]
 NOTEBOOKS = sorted(path.relative_to(ROOT) for path in (ROOT / "notebooks").glob("**/[!.]*.ipynb"))
 FLAGS = ("no-sandbox", "disable-gpu", "disable-quic", "disable-background-networking", "disable-component-update")
 FLAGS = [f"--{flag}" for flag in (*FLAGS, "disable-sync", "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")]
