@@ -53,7 +53,7 @@ def test_all_cells_run(name, opened):
 def see_a_bar(notebook, title, cell):
     """The bar of a training moves, with images per second."""
     bar = cell.get_by_text(re.compile(rf"{title}: +[1-9]\d?%\|.*images/s"))
-    expect(bar).to_be_visible(timeout=5 * lab.MINUTES)
+    expect(bar).to_be_visible(timeout=10 * lab.MINUTES)
     notebook.screenshot("bar", at=cell)
 
 
@@ -127,9 +127,9 @@ def test_an_interrupted_training_goes_on(opened, project):
     see_a_bar(notebook, "KD-SN3 epoch 1", cell)
     notebook.panel.get_by_role("button", name="Interrupt the kernel").click()
     notebook.wait_until_idle()
-    notebook.screenshot("interrupted", at=cell)
     told = cell.get_by_text("KD-SN3 stopped; give the same command again, and it goes on from the last finished epoch")
     expect(told).to_be_visible()
+    notebook.screenshot("interrupted", at=told)
     expect(cell).to_contain_text("KD-SN2 epoch 1/1")
     expect(cell).to_contain_text("KeyboardInterrupt")
     before = weights.stat().st_mtime_ns
