@@ -88,15 +88,15 @@ test-cluster: .venv/ready
 test-browser: .venv/ready
 	KDUTILS_BROWSER=1 python -m pytest tests/browser
 
-.venv/bench: .venv/ready
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/requirements.txt -e .[bench]
-	@touch $@
-
 test-colab: .venv/ready
 	KDUTILS_COLAB=1 python -m pytest tests/colab
 
 test-install: .venv/ready
 	KDUTILS_INSTALL=1 python -m pytest tests/install
+
+.venv/bench: .venv/ready
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/requirements.txt -e .[bench]
+	@touch $@
 
 bench: .venv/bench
 	@python tests/benchmarks/bench.py $(if $(QUICK),--quick)

@@ -283,12 +283,19 @@ class Study:
         """log_ratio of an architecture without to with distillation: G."""
         return self.log_ratio(architecture, f"KD-{architecture}")
 
+    def ece_values(self, name):
+        """ECE (seeds,)."""
+        pairs = zip(self.rows(name, "confidence"), self.rows(name, "correct"), strict=True)
+        n_bins, equal_mass = self.definition.n_bins, self.definition.equal_mass
+        return np.array(
+            [calibration.expected_calibration_error(*pair, n_bins, equal_mass=equal_mass) for pair in pairs]
+        )
+
     def eces(self, name):
         """(values (seeds,), resampled): ECE."""
         c, right = self.rows(name, "confidence"), self.rows(name, "correct")
-        bins = {"n_bins": self.definition.n_bins, "equal_mass": self.definition.equal_mass}
-        values = [calibration.expected_calibration_error(*row, **bins) for row in zip(c, right, strict=True)]
-        return np.array(values), weighted_eces(c, right, self.weights, **bins)
+        bins = self.definition.n_bins, self.definition.equal_mass
+        return self.ece_values(name), weighted_eces(c, right, self.weights, *bins)
 
     def ks(self, name):
         """Mean over seeds of the KS calibration error."""
@@ -327,8 +334,7 @@ class Study:
 
     def calibration_conditions(self):
         """{"C4", "C5": [Condition]} of the controlled rule."""
-        eces = {name: self.eces(name)[0] for name in ("TN", *LADDER)}
-        apart = {name: np.abs(eces[name] - eces["TN"]) for name in LADDER}
+        apart = {name: np.abs(self.ece_values(name) - self.ece_values("TN")) for name in LADDER}
         agrees = float(self.ks("SN2") <= self.ks("KD-SN2"))
         return {
             "C4": [
