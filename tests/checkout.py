@@ -1,5 +1,6 @@
 """A copy of the project in an empty folder, and the commands that a user would type in it."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -12,21 +13,33 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = tuple(sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")))
 
 
+def listed(*patterns):
+    """The names of the project's files, as git would hand them out."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [name for name in found if (ROOT / name).is_file()]
+
+
+def copy(names, folder):
+    """Copy these files to `folder`."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+
+
+@contextlib.contextmanager
+def project(tmp_path_factory):
+    """A Project in a folder of its own, which is gone afterwards."""
+    folder = tmp_path_factory.mktemp("project")
+    yield Project(folder)
+    shutil.rmtree(folder)
+
+
 class Project:
     """The project as git would hand it out, copied to `folder`."""
 
     def __init__(self, folder):
-        listed = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for name in listed.stdout.splitlines():
-            if (ROOT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, folder / name)
+        copy(listed(), folder)
         self.folder = folder
         self.runs = folder / "runs" / "smoke"
         kd.data.load_mnist()  # fetched once, for all

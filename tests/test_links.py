@@ -1,16 +1,14 @@
 """The repository's address stands in pyproject.toml; all else repeats it."""
 
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
+import checkout
 import pytest
+from checkout import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
-COMMAND = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-LISTED = subprocess.run(COMMAND, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+LISTED = checkout.listed()
 PAGES = [name for name in LISTED if name.endswith((".ipynb", ".md", ".toml", ".cff", ".py", ".yml"))]
 
 
@@ -42,9 +40,7 @@ def test_every_notebook_has_its_badge_and_its_way_home():
 
 
 def test_a_new_address_is_written_everywhere(tmp_path):
-    for name in PAGES:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
+    checkout.copy(PAGES, tmp_path)
     for words in (["init", "--quiet"], ["add", "."]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
     before = addresses(tmp_path)

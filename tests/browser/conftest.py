@@ -2,9 +2,9 @@
 
 import shutil
 
+import checkout
 import lab
 import pytest
-from checkout import Project
 from playwright.sync_api import sync_playwright
 
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update"
@@ -12,9 +12,8 @@ FLAGS = "--no-sandbox --disable-gpu --disable-quic --disable-background-networki
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("project")
-    yield Project(folder)
-    shutil.rmtree(folder)
+    with checkout.project(tmp_path_factory) as copied:
+        yield copied
 
 
 @pytest.fixture(scope="module")

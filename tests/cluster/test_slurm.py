@@ -13,27 +13,22 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import checkout
 import pytest
 from slurm import Slurm, install
 
 import kdutils as kd
 
-ROOT = Path(__file__).resolve().parents[2]
-
 pytestmark = pytest.mark.skipif(os.environ.get("KDUTILS_CLUSTER") != "1", reason="make test-cluster")
 
 
-class Project:
-    """A copy of the project in `folder`, and the commands that a user would type in it."""
+class Project(checkout.Project):
+    """A copy of the project in `folder`, and the commands that a user of the cluster would type in it."""
 
     def __init__(self, folder, environment):
-        self.folder = folder
-        self.environment = os.environ | environment
-        self.environment |= {"PYTHONPATH": str(folder), "KDUTILS_DATA": str(kd.data.default_root().resolve())}
-        self.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self.environment['PATH']}"
-        self.environment.pop("KDUTILS_PROFILE", None)
-        listed = "git ls-files -z --cached --others --exclude-standard -- ':!data'"
-        subprocess.run(f"{listed} | xargs -0 cp --parents -t {folder}", cwd=ROOT, shell=True, check=True)
+        super().__init__(folder)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        self.environment |= environment | {"PYTHONPATH": str(folder), "PATH": path}
 
     def make(self, **settings):
         """`make paper` on the cluster, in the background."""

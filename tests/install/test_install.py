@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
+import checkout
 import pytest
+from checkout import ROOT
 
 pytestmark = pytest.mark.skipif("KDUTILS_INSTALL" not in os.environ, reason="minutes: with `make test-install`")
-ROOT = Path(__file__).resolve().parents[2]
 USE = """
 import kdutils as kd
 assert kd.calibration.expected_calibration_error([0.9, 0.9], [True, False]) == 0.4
@@ -39,10 +39,7 @@ def python(tmp_path):
 @pytest.fixture
 def source(tmp_path):
     """The project's files alone, as a copy: a build leaves folders."""
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "kdutils", "*.toml", "*.md", "LICENSE"]
-    for name in subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
-        (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / "source" / name)
+    checkout.copy(checkout.listed("kdutils", "*.toml", "*.md", "LICENSE"), tmp_path / "source")
     return tmp_path / "source"
 
 

@@ -1,16 +1,13 @@
 """A copy of the project in an empty folder, in which the pipeline has run once at smoke scale."""
 
-import shutil
-
+import checkout
 import pytest
-from checkout import Project
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("project")
-    yield Project(folder)
-    shutil.rmtree(folder)
+    with checkout.project(tmp_path_factory) as copied:
+        yield copied
 
 
 @pytest.fixture(scope="session")
