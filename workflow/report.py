@@ -85,16 +85,19 @@ def cost(folder, seeds):
 
 def benchmark(record):
     """The rows of results/benchmark.json in Markdown."""
-    lines = ["| what | against | ratio (lowest to highest) | target |", "|---|---|---|---|"]
+    lines = ["| what | against | ratio (lowest to highest round) | of each run | target |", "|---|---|---|---|---|"]
     for row in record["rows"]:
         target = row["target"].replace("<=", "≤").replace(">=", "≥")
         verdict = {True: " ✓", False: " **missed**", None: ""}[row["met"]]
         spread = "" if row["low"] == row["high"] else f" ({row['low']:.3g} to {row['high']:.3g})"
         note = f"<br>{row['note']}" if row["note"] else ""
-        lines.append(f"| {row['what']} | {row['against']}{note} | {row['ratio']:.3g}{spread} | {target}{verdict} |")
+        runs = ", ".join(f"{ratio:.3g}" for _, ratio, _ in row["runs"])
+        lines.append(
+            f"| {row['what']} | {row['against']}{note} | {row['ratio']:.3g}{spread} | {runs} | {target}{verdict} |"
+        )
     hardware, versions = record["hardware"], record["versions"]
     made = (
-        f"Measured on {hardware['threads']} threads of an {hardware['processor']}, "
+        f"{len(record['made'])} runs, each on {hardware['threads']} threads of an {hardware['processor']}, "
         + ", ".join(f"{name} {versions[name]}" for name in ("torch", "torch-uncertainty", "baal"))
         + "; not measured on a GPU."
     )
