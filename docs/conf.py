@@ -76,7 +76,7 @@ def guides():
     return f"```{{toctree}}\n:maxdepth: 1\n:caption: Guides\n\n{names}\n```" if pages else ""
 
 
-# What stands between <!-- name --> and <!-- /name --> in the README comes from results/ (and a test says so).
+# What stands between <!-- name --> and <!-- /name --> in the README; nearly all comes from results/ (tested).
 myst_substitutions = dict(re.findall(r"<!-- (\w+) -->(.*?)<!-- /\1 -->", (ROOT / "README.md").read_text(), re.DOTALL))
 myst_substitutions |= {"citations": citations(), "guides": guides()}
 

@@ -88,7 +88,8 @@ def benchmark(record):
     lines = ["| what | against | ratio (lowest to highest round) | of each run | target |", "|---|---|---|---|---|"]
     for row in record["rows"]:
         target = row["target"].replace("<=", "≤").replace(">=", "≥")
-        verdict = {True: " ✓", False: " **missed**", None: ""}[row["met"]]
+        missed, count = row["missed"], len(row["runs"])
+        verdict = {None: "", 0: " ✓", count: " **missed**"}.get(missed, f" **missed** in {missed} of {count}")
         spread = "" if row["low"] == row["high"] else f" ({row['low']:.3g} to {row['high']:.3g})"
         note = f"<br>{row['note']}" if row["note"] else ""
         runs = ", ".join(f"{ratio:.3g}" for _, ratio, _ in row["runs"])
