@@ -112,7 +112,8 @@ test-book: book
 	KDUTILS_BOOK=1 python -m pytest tests/book
 
 lab: .venv/ready
-	jupyter lab --ip 127.0.0.1 notebooks/01_data.ipynb
+	@# in a container one often is root, which Jupyter refuses unless told
+	jupyter lab --ip 127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir="$(CURDIR)" notebooks/01_data.ipynb
 
 results: .venv/ready
 	@python workflow/keep.py "$(RUNS)" $(SCALE) "$(SEEDS)"

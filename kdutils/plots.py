@@ -58,9 +58,13 @@ def explore(draw, **choices):
     choices: {argument: (lowest, highest, step) or a list of options}; draw's defaults are where they begin.
     """
     if in_a_notebook_page() and importlib.util.find_spec("ipywidgets"):
-        from ipywidgets import interact
+        from IPython.display import display
+        from ipywidgets import interactive
 
-        interact(draw, **choices)
+        widget = interactive(draw, **choices)
+        for control in widget.children[:-1]:
+            control.style.description_width = "initial"  # else a long name is cut off
+        display(widget)
     else:
         draw()
 

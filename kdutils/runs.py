@@ -612,6 +612,7 @@ def finish(notebook, run):
     """Print where a notebook's results come from, and leave <notebook>.json: the proof that it ran to its end."""
     record = {"notebook": notebook, "seconds": round(time.perf_counter() - run.opened, 1)} | provenance()
     write_atomically(run.output / "notebooks" / f"{notebook}.json", to_json(record))
-    print(f"{record['seconds']:.0f} s on {record['made']}, commit {record['commit']}")
+    origin = f"commit {record['commit']}" if record["commit"] else "outside a repository"
+    print(f"{record['seconds']:.0f} s on {record['made']}, {origin}")
     for part in ("versions", "hardware"):
         print(", ".join(f"{key} {value}" for key, value in record[part].items()))

@@ -45,7 +45,6 @@ def test_a_headless_notebook_shows_one_figure_and_a_page_has_widgets(monkeypatch
         monkeypatch.setenv("JPY_SESSION_NAME", "a.ipynb")
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
-    monkeypatch.setattr("ipywidgets.widgets.interaction.display", shown.append)
     plots.explore(lambda bins=10, network="TN": drawn.append((bins, network)), bins=(2, 30), network=["SN1", "TN"])
     assert drawn == [(10, "TN")]
     assert len(shown) == page

@@ -46,7 +46,7 @@ def opened(labs, project, page):
     def open_alone(name, scale):
         page.goto(labs[scale])
         page.wait_for_url("**/lab/tree/**")
-        page.goto(f"{page.url.split('/lab/')[0]}/lab/tree/{name}.ipynb?reset")
+        page.goto(f"{page.url.split('/lab/')[0]}/lab/tree/notebooks/{name}.ipynb?reset")
         notebooks.append(lab.Notebook(page, project.folder / "notebooks" / f"{name}.ipynb"))
         return notebooks[-1]
 

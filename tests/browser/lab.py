@@ -33,7 +33,6 @@ def started(project, name, **environment):
     news = settings / "lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text(json.dumps({"fetchNews": "false"}))  # else it asks whether to, over the notebook
-    (settings / "jupyter_server_config.json").write_text(json.dumps({"ServerApp": {"allow_root": os.geteuid() == 0}}))
     environment |= {"JUPYTER_CONFIG_DIR": str(settings), "JUPYTER_RUNTIME_DIR": str(settings / "runtime")}
     environment |= {"BROWSER": "echo", "PYTHONPATH": str(project.folder)}
     with (settings / "log").open("w") as log:

@@ -29,7 +29,7 @@ FLAWED = {
 
 def test_make_lab_opens_notebook_01(labs, project, page):
     page.goto(labs["smoke"])
-    page.wait_for_url("**/lab/tree/01_data.ipynb")
+    page.wait_for_url("**/lab/tree/notebooks/01_data.ipynb")
     notebook = lab.Notebook(page, project.folder / "notebooks" / "01_data.ipynb")
     expect(notebook.panel.get_by_role("heading", name="1 · The data")).to_be_visible()
     notebook.choose("Kernel", "Shut Down Kernel")
