@@ -10,11 +10,21 @@ import pytest
 from checkout import NOTEBOOKS, ROOT
 
 COMMON = ["profile", "seed", "device", "runs", "data"]
+SOLUTIONS = tuple(f"solutions/{name}" for name in NOTEBOOKS)
+
+
+def read(name):
+    return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
 
 
 @pytest.fixture(params=NOTEBOOKS)
 def notebook(request):
-    return request.param, nbformat.read(ROOT / "notebooks" / f"{request.param}.ipynb", 4)
+    return request.param, read(request.param)
+
+
+@pytest.fixture(params=NOTEBOOKS + SOLUTIONS)
+def executed(request):
+    return request.param, read(request.param)
 
 
 def code_cells(nb):
@@ -31,16 +41,16 @@ def test_there_are_six_and_the_pipeline_runs_each():
     assert [name for name in NOTEBOOKS if f'notebook("{name}")' not in snakefile] == []
 
 
-def test_is_valid_and_was_executed_in_order_without_errors(notebook):
-    _, nb = notebook
+def test_is_valid_and_was_executed_in_order_without_errors(executed):
+    _, nb = executed
     nbformat.validate(nb)
     assert [cell.execution_count for cell in code_cells(nb)] == list(range(1, len(code_cells(nb)) + 1))
     outputs = [output for cell in code_cells(nb) for output in cell.outputs]
     assert [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"] == []
 
 
-def test_holds_nothing_of_the_machine_that_made_it(notebook):
-    name, nb = notebook
+def test_holds_nothing_of_the_machine_that_made_it(executed):
+    name, nb = executed
     assert set(nb.metadata) == {"kernelspec", "language_info"}
     assert nb.metadata.kernelspec.name == "python3"
     text = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
@@ -62,7 +72,7 @@ def test_follows_the_skeleton(notebook):
 
 
 def test_bootstrap_is_the_same_in_all():
-    cells = {code_cells(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4))[0].source for name in NOTEBOOKS}
+    cells = {code_cells(read(name))[0].source for name in NOTEBOOKS}
     assert len(cells) == 1
 
 
@@ -80,8 +90,7 @@ def test_parameters_are_plain_literals_with_a_comment(notebook):
 
 
 def test_code_cells_are_short():
-    notebooks = [nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4) for name in NOTEBOOKS]
-    lengths = sorted(len(cell.source.splitlines()) for nb in notebooks for cell in code_cells(nb))
+    lengths = sorted(len(cell.source.splitlines()) for name in NOTEBOOKS for cell in code_cells(read(name)))
     assert lengths[-1] <= 30
     assert lengths[len(lengths) // 2] <= 10
 
@@ -93,15 +102,6 @@ def test_only_cells_that_hang_on_weights_or_a_clock_are_not_compared(notebook):
         assert ignored == [code_cells(nb)[-1]]
     elif name[:2] in ("02", "03"):
         assert len([cell for cell in code_cells(nb) if cell not in ignored and cell.outputs]) >= 3
-
-
-def test_the_address_of_the_repository_is_written_alike_everywhere(notebook):
-    name, nb = notebook
-    pyproject = (ROOT / "pyproject.toml").read_text()
-    address = re.search(r'Repository = "https://github\.com/(.+)"', pyproject)[1]
-    assert f"colab/github/{address}" not in text_of(nb)
-    assert f"github/{address}/blob/main/notebooks/{name}.ipynb" in nb.cells[0].source
-    assert f"https://github.com/{address}" in code_cells(nb)[0].source
 
 
 def test_readme_shows_what_the_files_give(monkeypatch):
