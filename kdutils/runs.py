@@ -453,9 +453,16 @@ def _explained(path, size=0):
         raise type(error)(error.errno, told) from None
 
 
+class Stopped(KeyboardInterrupt):
+    """An interruption of which all has been said. Jupyter shows its name alone, without a traceback."""
+
+    def _render_traceback_(self):
+        return ["KeyboardInterrupt"]
+
+
 @contextlib.contextmanager
 def _stoppable(told):
-    """A SIGTERM stops as Ctrl-C does; `told` is printed, the KeyboardInterrupt goes on."""
+    """A SIGTERM stops as Ctrl-C does; `told` is printed, the KeyboardInterrupt goes on as Stopped."""
 
     def stop(*_):
         raise KeyboardInterrupt
@@ -466,7 +473,7 @@ def _stoppable(told):
         yield
     except KeyboardInterrupt:
         print(f"\n{told}", flush=True)
-        raise
+        raise Stopped from None
     finally:
         if main:
             signal.signal(signal.SIGTERM, before)
