@@ -58,9 +58,19 @@ def answer(record):
 
 def claims(record):
     """The verdicts on the paper's claims in Markdown."""
-    lines = [["claim", "", "order of the values", "verdict", "do the paper's own values meet the rule?"]]
-    lines += [[row[key] for key in ("claim", "says", "literal", "controlled", "paper")] for row in record["claims"]]
+    lines = [["claim", "", "order of the values", "measured", "verdict", "do the paper's own values meet the rule?"]]
+    for row in record["claims"]:
+        found = "<br>".join(measured(condition) for condition in row["conditions"])
+        lines.append([row["claim"], row["says"], row["literal"], found, row["controlled"], row["paper"]])
     return markdown(lines)
+
+
+def measured(condition):
+    """One condition of a claim: what was found, with its interval, and what was needed."""
+    if "p" in condition:
+        return f"{condition['what']}: p = {condition['p']:.2g}"
+    interval = " [{:.2g}, {:.2g}]".format(*condition["interval"]) if condition["interval"] else ""
+    return f"{condition['what']}: {condition['mean']:.2g}{interval}, needed {condition['needed']}"
 
 
 def markdown(lines):
