@@ -269,6 +269,18 @@ def test_verdicts():
     assert stats.verdict([good, bad], 0.01, 10) == "not reproduced"
     assert stats.verdict([good], 0.01, 9) == "inconclusive"
     assert stats.verdict([good, Condition("", None, p=0.2)], 0.01, 10) == "inconclusive"
+    assert stats.verdict([good, Condition("", None, met=False)], 0.01, 10) == "inconclusive"
+    assert stats.verdict([good, Condition("", None, met=True)], 0.01, 10) == "reproduced"
+
+
+def test_the_ks_error_has_to_agree_with_the_ece(study):
+    """C5: distillation lowers SN2's KS error, too."""
+    own = study.predictions
+    exchanged = own | {"SN2": own["KD-SN2"], "KD-SN2": own["SN2"]}
+    lower = study.ks("SN2") > study.ks("KD-SN2")
+    for predictions, agrees in ((own, lower), (exchanged, not lower)):
+        _, ks = stats.Study(predictions, study.weights).calibration_conditions()["C5"]
+        assert (ks.what, ks.met, ks.p_value()) == ("KS error agrees", agrees, float(not agrees))
 
 
 PAPER = {

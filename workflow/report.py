@@ -68,8 +68,10 @@ def claims(record):
 def measured(condition):
     """One condition of a claim: what was found, with its interval, and what was needed."""
     what = condition["what"].replace("|", "\\|")  # else it would end the table's cell
+    if "met" in condition:
+        return f"{what}: {'yes' if condition['met'] else 'no'}"
     if "p" in condition:
-        return f"{what}: " + {0: "yes", 1: "no"}.get(condition["p"], f"p = {condition['p']:.2g}")
+        return f"{what}: p = {condition['p']:.2g}"
     interval = " [{:.2g}, {:.2g}]".format(*condition["interval"]) if condition["interval"] else ""
     return f"{what}: {condition['mean']:.2g}{interval}, needed {condition['needed']}"
 

@@ -479,7 +479,8 @@ def main():
     rows.sort(key=lambda row: names.index(row["measure"]))
     origin = runs.provenance()
     origin["versions"] |= {name: metadata.version(name) for name in ("torch-uncertainty", "baal", "snakemake")}
-    origin["made"] = [*kept["made"], origin["made"]][-3:]
+    whole = [origin["made"]] if options.only == names else []
+    origin["made"] = [*kept["made"], *whole][-3:]
     record = origin | {"rows": rows, "growth": kept["growth"] | bench.growth}
     runs.write_atomically(path, runs.to_json(record))
     plots.save_figure(draw(record), ROOT / "figures", "benchmark")
