@@ -122,7 +122,8 @@ notebooks: .venv/ready
 	@python workflow/execute.py 01_data 02_teacher 03_distillation 04_mc_dropout $(SOLUTIONS)
 
 figures: .venv/ready
-	@python workflow/execute.py 05_calibration_and_mupe 06_figures
+	@python workflow/execute.py 05_calibration_and_mupe & other=$$!; \
+	python workflow/execute.py 06_figures; made=$$?; wait $$other && exit $$made
 	@mkdir -p figures
 	@cp runs/reference/$(SCALE)/figures/* figures/
 	@cp runs/reference/$(SCALE)/table1.json results/$(SCALE)/

@@ -35,30 +35,53 @@ def table(record, paper):
     return markdown(lines)
 
 
+ANSWER = {  # what the verdicts on the paper's central claims mean in words
+    "C6": {
+        "reproduced": "yes, a student takes over its own teacher's uncertainty",
+        "not reproduced": "no, a student takes over nothing that matters of its teacher's uncertainty",
+        "inconclusive": "whether a student takes over its own teacher's uncertainty stays open",
+    },
+    "C3": {
+        "reproduced": "and the more so the larger it is",
+        "not reproduced": "but not the more so the larger it is",
+        "inconclusive": "and whether the more so the larger it is stays open",
+    },
+    "C7": {
+        "reproduced": "too small a student takes over none of it",
+        "not reproduced": "the smallest one takes over some of it, too",
+        "inconclusive": "whether too small a student takes over none of it stays open",
+    },
+}
+DIFFER = "dependent on the definition"  # of ECE: with MC dropout, or with dropout off
+
+
 def answer(record):
     """The verdicts in a sentence or two."""
-    verdicts = {row["claim"]: row["controlled"] for row in record["claims"]}
     count, scale = len(record["seeds"]), f"scale `{record['profile']}`"
     if count < 10:
         return (
             f"**The answer so far:** open. {count} seed{'s' * (count > 1)} at {scale} give{'s' * (count == 1)} the "
             "numbers below, but a verdict that counts chance needs ten."
         )
-    sorted_out = [
-        f"{verdict}: {', '.join(claim for claim, found in verdicts.items() if found == verdict) or 'none'}"
-        for verdict in ("reproduced", "not reproduced", "inconclusive")
-    ]
-    transferred = {
-        "reproduced": "yes, a student takes over its own teacher's uncertainty",
-        "not reproduced": "no, distillation adds nothing that matters",
-        "inconclusive": "this cannot be told from networks that are merely similar",
-    }[verdicts["C6"]]
-    return f"**The answer** ({count} seeds at {scale}): {transferred}. Of the paper's claims, {'; '.join(sorted_out)}."
+    verdicts = {}
+    for row in record["claims"]:
+        claim, verdict = row["claim"].split()[0], row["controlled"]  # without " (deterministic)"
+        verdicts[claim] = verdict if verdicts.get(claim, verdict) == verdict else DIFFER
+    sorted_out = {}
+    for claim, verdict in verdicts.items():
+        sorted_out.setdefault(verdict, []).append(claim)
+    transferred, grows, least = (words[verdicts[claim]] for claim, words in ANSWER.items())
+    found = "; ".join(
+        f"{verdict}: {', '.join(sorted_out[verdict])}"
+        for verdict in ("reproduced", "not reproduced", DIFFER, "inconclusive")
+        if verdict in sorted_out
+    )
+    return f"**The answer** ({count} seeds at {scale}): {transferred}, {grows}; {least}. The paper's claims: {found}."
 
 
 def claims(record):
     """The verdicts on the paper's claims in Markdown."""
-    lines = [["claim", "", "order of the values", "measured", "verdict", "do the paper's own values meet the rule?"]]
+    lines = [["", "claim", "order of the values", "measured", "verdict", "do the paper's own values meet the rule?"]]
     for row in record["claims"]:
         found = "<br>".join(measured(condition) for condition in row["conditions"])
         lines.append([row["claim"], row["says"], row["literal"], found, row["controlled"], row["paper"]])

@@ -1,12 +1,12 @@
 """The committed notebooks as they stand: skeleton, style, executed outputs without a trace of a machine."""
 
 import ast
-import importlib
 import json
 import re
 
 import nbformat
 import pytest
+import report
 from checkout import NOTEBOOKS, ROOT
 
 COMMON = ["profile", "seed", "device", "runs", "data"]
@@ -104,9 +104,7 @@ def test_only_cells_that_hang_on_weights_or_a_clock_are_not_compared(notebook):
         assert len([cell for cell in code_cells(nb) if cell not in ignored and cell.outputs]) >= 3
 
 
-def test_readme_shows_what_the_files_give(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "workflow"))
-    report = importlib.import_module("report")
+def test_readme_shows_what_the_files_give():
     readme = (ROOT / "README.md").read_text()
     assert report.filled(readme, ROOT / "results" / "quick") == readme
     for figure in re.findall(r"!\[[^]]*\]\((figures/[^)]+)\)", readme):

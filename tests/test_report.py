@@ -1,0 +1,44 @@
+"""The README's generated sentences and cells say what the verdicts are."""
+
+import pytest
+import report
+
+FOUND = {"C3": "not reproduced", "C5": "reproduced", "C6": "reproduced", "C7": "inconclusive"}
+
+
+def record(seeds=10, **verdicts):
+    rows = [{"claim": claim, "controlled": verdict} for claim, verdict in (FOUND | verdicts).items()]
+    return {"profile": "quick", "seeds": list(range(seeds)), "claims": rows}
+
+
+def test_fewer_than_ten_seeds_give_no_answer():
+    assert "open. 9 seeds at scale `quick` give" in report.answer(record(9))
+    assert "1 seed at scale `quick` gives" in report.answer(record(1))
+
+
+def test_the_answer_says_what_the_verdicts_are():
+    assert report.answer(record()) == (
+        "**The answer** (10 seeds at scale `quick`): yes, a student takes over its own teacher's uncertainty, but not "
+        "the more so the larger it is; whether too small a student takes over none of it stays open. The paper's "
+        "claims: reproduced: C5, C6; not reproduced: C3; inconclusive: C7."
+    )
+    assert "): no, " in report.answer(record(C6="not reproduced"))
+
+
+def test_two_readings_of_a_claim_that_differ():
+    found = report.answer(record(**{"C5 (deterministic)": "not reproduced"}))
+    assert "reproduced: C6; not reproduced: C3; dependent on the definition: C5; inconclusive: C7." in found
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ({"what": "KS", "met": True}, "KS: yes"),
+        ({"what": "KS", "met": False}, "KS: no"),
+        ({"what": "trend", "p": 1.0}, "trend: p = 1"),
+        ({"what": "|a|", "mean": 0.1, "interval": None, "needed": "above 0"}, r"\|a\|: 0.1, needed above 0"),
+        ({"what": "a", "mean": 0.1, "interval": [-1, 1], "needed": "above 0"}, "a: 0.1 [-1, 1], needed above 0"),
+    ],
+)
+def test_a_condition_in_words(condition, said):
+    assert report.measured(condition) == said
