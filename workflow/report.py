@@ -76,7 +76,11 @@ def answer(record):
         for verdict in ("reproduced", "not reproduced", DIFFER, "inconclusive")
         if verdict in sorted_out
     )
-    return f"**The answer** ({count} seeds at {scale}): {transferred}, {grows}; {least}. The paper's claims: {found}."
+    change = [claim for claim in verdicts if len({row[claim] for row in record["definitions"].values()}) > 1]
+    return (
+        f"**The answer** ({count} seeds at {scale}): {transferred}, {grows}; {least}. The paper's claims: {found}. "
+        f"If ECE and MUPE are defined otherwise than in Table 1, verdicts change on: {', '.join(change) or 'none'}."
+    )
 
 
 def claims(record):
