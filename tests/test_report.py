@@ -21,8 +21,8 @@ def test_the_answer_says_what_the_verdicts_are():
     assert report.answer(record()) == (
         "**The answer** (10 seeds at scale `quick`): yes, a student takes over its own teacher's uncertainty, but not "
         "the more so the larger it is; whether too small a student takes over none of it stays open. The paper's "
-        "claims: reproduced: C5, C6; not reproduced: C3; inconclusive: C7. If ECE and MUPE are defined otherwise than in "
-        "Table 1, verdicts change on: C6."
+        "claims: reproduced: C5, C6; not reproduced: C3; inconclusive: C7. If ECE and MUPE are defined otherwise "
+        "than in Table 1, verdicts change on: C6."
     )
     assert "): no, " in report.answer(record(C6="not reproduced"))
 
