@@ -80,7 +80,7 @@ test: .venv/ready
 
 test-faults: .venv/ready
 	KDUTILS_FAULTS=all python -m pytest tests/faults
-	@python workflow/report.py results/$(SCALE) --readme > /dev/null
+	@python workflow/report.py --readme
 
 test-cluster: .venv/ready
 	KDUTILS_CLUSTER=1 python -m pytest tests/cluster
@@ -100,7 +100,7 @@ test-install: .venv/ready
 
 bench: .venv/bench
 	@python tests/benchmarks/bench.py $(if $(QUICK),--quick)
-	@$(if $(QUICK),,python workflow/report.py results/$(SCALE) --readme > /dev/null)
+	@$(if $(QUICK),,python workflow/report.py --readme)
 
 book: .venv/ready
 	@rm -rf build/book build/doctrees
@@ -127,7 +127,7 @@ figures: .venv/ready
 	@mkdir -p figures
 	@cp runs/reference/$(SCALE)/figures/* figures/
 	@cp runs/reference/$(SCALE)/table1.json results/$(SCALE)/
-	@python workflow/report.py results/$(SCALE) --readme
+	@python workflow/report.py --readme
 
 links:
 	@python3 workflow/links.py "$(REPO)"

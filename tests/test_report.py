@@ -6,30 +6,54 @@ import report
 FOUND = {"C3": "not reproduced", "C5": "reproduced", "C6": "reproduced", "C7": "inconclusive"}
 
 
-def record(seeds=10, **verdicts):
-    rows = [{"claim": claim, "controlled": verdict} for claim, verdict in (FOUND | verdicts).items()]
+def record(seeds=10, scale="quick", **verdicts):
+    conditions = [{"what": "gain", "mean": 0.5, "interval": [0.4, 0.6], "needed": "above 0.2"}]
+    rows = [
+        {
+            "claim": claim,
+            "says": "so",
+            "literal": "holds",
+            "controlled": verdict,
+            "conditions": conditions,
+            "paper": "no",
+        }
+        for claim, verdict in (FOUND | verdicts).items()
+    ]
     definitions = {"as in Table 1": FOUND, "dropout off": FOUND | {"C6": "inconclusive"}}
-    return {"profile": "quick", "seeds": list(range(seeds)), "claims": rows, "definitions": definitions}
+    return {"profile": scale, "seeds": list(range(seeds)), "claims": rows, "definitions": definitions}
 
 
 def test_fewer_than_ten_seeds_give_no_answer():
-    assert "open. 9 seeds at scale `quick` give" in report.answer(record(9))
-    assert "1 seed at scale `quick` gives" in report.answer(record(1))
+    found = report.answer([record(3, "paper"), record(9)])
+    assert found.startswith("**The answer so far:** open. `paper`, 3 seeds; `quick`, 9 seeds: that gives")
 
 
 def test_the_answer_says_what_the_verdicts_are():
-    assert report.answer(record()) == (
-        "**The answer** (10 seeds at scale `quick`): yes, a student takes over its own teacher's uncertainty, but not "
+    assert report.answer([record()]) == (
+        "**The answer** (`quick`, 10 seeds): yes, a student takes over its own teacher's uncertainty, but not "
         "the more so the larger it is; whether too small a student takes over none of it stays open. The paper's "
         "claims: reproduced: C5, C6; not reproduced: C3; inconclusive: C7. If ECE and MUPE are defined otherwise "
         "than in Table 1, verdicts change on: C6."
     )
-    assert "): no, " in report.answer(record(C6="not reproduced"))
+    assert "): no, " in report.answer([record(C6="not reproduced")])
 
 
 def test_two_readings_of_a_claim_that_differ():
-    found = report.answer(record(**{"C5 (deterministic)": "not reproduced"}))
+    found = report.answer([record(**{"C5 (deterministic)": "not reproduced"})])
     assert "reproduced: C6; not reproduced: C3; dependent on the definition: C5; inconclusive: C7." in found
+
+
+def test_the_answer_is_that_of_the_study_with_enough_seeds_and_the_other_stands_beside_it():
+    found = report.answer([record(3, "paper"), record()])
+    assert found.startswith("**The answer** (`quick`, 10 seeds): yes, ")
+    gain = "gain: 0.5 [0.4, 0.6], needed above 0.2"
+    assert found.endswith(f"Beside it `paper`, 3 seeds: {gain}; {gain}.")
+
+
+def test_both_studies_stand_in_the_row_of_a_claim():
+    row = report.claims([record(3, "paper", C6="inconclusive"), record()]).splitlines()[2 + list(FOUND).index("C6")]
+    assert "*`paper`, 3 seeds*<br>gain: 0.5 [0.4, 0.6], needed above 0.2<br>*`quick`, 10 seeds*" in row
+    assert "| inconclusive<br>reproduced " in row
 
 
 @pytest.mark.parametrize(

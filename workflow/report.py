@@ -1,7 +1,7 @@
 """Print the paper's Table 1 beside ours, where the figures are and how long each step took.
 
-python workflow/report.py runs/quick              after a run
-python workflow/report.py results/quick --readme  also writes the table into README.md
+python workflow/report.py runs/quick  after a run
+python workflow/report.py --readme    writes what the files in results/ hold into README.md
 """
 
 import json
@@ -9,7 +9,10 @@ import re
 import sys
 from pathlib import Path
 
+from kdutils.stats import FEWEST_SEEDS
+
 ROOT = Path(__file__).resolve().parent.parent
+SCALES = ("paper", "quick")  # those that the README tells of, the first one first
 STORED = ("paper_table1", "coverage", "faults", "benchmark")
 COLUMNS = {  # heading: (key in the paper's table, key in ours, format)
     "train": ("train_accuracy", "train", "{:.2%}"),
@@ -55,40 +58,57 @@ ANSWER = {  # what the verdicts on the paper's central claims mean in words
 DIFFER = "dependent on the definition"  # of ECE: with MC dropout, or with dropout off
 
 
-def answer(record):
-    """The verdicts in a sentence or two."""
-    count, scale = len(record["seeds"]), f"scale `{record['profile']}`"
-    if count < 10:
-        return (
-            f"**The answer so far:** open. {count} seed{'s' * (count > 1)} at {scale} give{'s' * (count == 1)} the "
-            "numbers below, but a verdict that counts chance needs ten."
-        )
+def size(record):
+    """Of what size a study is: its scale and number of seeds."""
+    count = len(record["seeds"])
+    return f"`{record['profile']}`, {count} seed{'s' * (count > 1)}"
+
+
+def sorted_out(record):
+    """{claim: verdict}; where MC dropout and dropout off give two, DIFFER."""
     verdicts = {}
     for row in record["claims"]:
         claim, verdict = row["claim"].split()[0], row["controlled"]  # without " (deterministic)"
         verdicts[claim] = verdict if verdicts.get(claim, verdict) == verdict else DIFFER
-    sorted_out = {}
-    for claim, verdict in verdicts.items():
-        sorted_out.setdefault(verdict, []).append(claim)
+    return verdicts
+
+
+def answer(records):
+    """The verdicts in a few sentences: those of the first study with enough seeds, and what the others say to it."""
+    decided = next((record for record in records if len(record["seeds"]) >= FEWEST_SEEDS), None)
+    if decided is None:
+        return (
+            f"**The answer so far:** open. {'; '.join(map(size, records))}: that gives the numbers below, but a "
+            f"verdict that counts chance needs {FEWEST_SEEDS} seeds."
+        )
+    verdicts = sorted_out(decided)
     transferred, grows, least = (words[verdicts[claim]] for claim, words in ANSWER.items())
     found = "; ".join(
-        f"{verdict}: {', '.join(sorted_out[verdict])}"
-        for verdict in ("reproduced", "not reproduced", DIFFER, "inconclusive")
-        if verdict in sorted_out
+        f"{wanted}: {', '.join(claims)}"
+        for wanted in ("reproduced", "not reproduced", DIFFER, "inconclusive")
+        if (claims := [claim for claim, verdict in verdicts.items() if verdict == wanted])
     )
-    change = [claim for claim in verdicts if len({row[claim] for row in record["definitions"].values()}) > 1]
-    return (
-        f"**The answer** ({count} seeds at {scale}): {transferred}, {grows}; {least}. The paper's claims: {found}. "
+    change = [claim for claim in verdicts if len({row[claim] for row in decided["definitions"].values()}) > 1]
+    text = (
+        f"**The answer** ({size(decided)}): {transferred}, {grows}; {least}. The paper's claims: {found}. "
         f"If ECE and MUPE are defined otherwise than in Table 1, verdicts change on: {', '.join(change) or 'none'}."
     )
+    for other in records:
+        if other is not decided:
+            gains = [measured(row["conditions"][0]) for row in other["claims"] if row["claim"] in ("C6", "C7")]
+            text += f" Beside it {size(other)}: {'; '.join(gains)}."
+    return text
 
 
-def claims(record):
-    """The verdicts on the paper's claims in Markdown."""
+def claims(records):
+    """The verdicts on the paper's claims in Markdown, of each study a line in a cell."""
     lines = [["", "claim", "order of the values", "measured", "verdict", "do the paper's own values meet the rule?"]]
-    for row in record["claims"]:
-        found = "<br>".join(measured(condition) for condition in row["conditions"])
-        lines.append([row["claim"], row["says"], row["literal"], found, row["controlled"], row["paper"]])
+    for rows in zip(*(record["claims"] for record in records), strict=True):
+        found = []
+        for record, row in zip(records, rows, strict=True):
+            found += [f"*{size(record)}*"] * (len(records) > 1) + [measured(c) for c in row["conditions"]]
+        orders, verdicts = ("<br>".join(row[key] for row in rows) for key in ("literal", "controlled"))
+        lines.append([rows[0]["claim"], rows[0]["says"], orders, "<br>".join(found), verdicts, rows[0]["paper"]])
     return markdown(lines)
 
 
@@ -176,30 +196,34 @@ def heading(record):
     return f"Table 1, the paper / here (profile `{record['profile']}`, seed{'s' * (len(seeds) > 1)} {seeds})"
 
 
-def filled(page, folder):
-    """README's text with all that comes from files, those of `folder` (results/<profile>) and of results/."""
+def studies():
+    """[the record of each study in results/ that the README tells of]"""
+    paths = [ROOT / "results" / scale / "table1.json" for scale in SCALES]
+    return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
+def filled(page):
+    """README's text with all that comes from the files in results/."""
     stored = {name: json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in STORED}
-    record = json.loads((folder / "table1.json").read_text())
+    records, paper = studies(), stored["paper_table1"]["networks"]
     parts = {
-        "answer": answer(record),
-        "table": f"\n{heading(record)}\n\n{table(record, stored['paper_table1']['networks'])}\n",
-        "claims": f"\n{claims(record)}\n",
+        "answer": answer(records),
+        "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
+        "claims": f"\n{claims(records)}\n",
         "coverage": coverage(stored["coverage"]),
         "faults": f"\n{faults(stored['faults'])}\n",
         "benchmark": f"\n{benchmark(stored['benchmark'])}\n",
-        "time": cost(folder, record["seeds"]),
+        "time": " ".join(cost(ROOT / "results" / record["profile"], record["seeds"]) for record in records),
     }
     for marker, text in parts.items():
         page = replace(page, marker, text)
     return page
 
 
-def main(folder, *options):
+def show(folder):
+    """Table 1 of a run, where its figures are, and how long each step took."""
     record = json.loads((folder / "table1.json").read_text())
     paper = json.loads((ROOT / "results" / "paper_table1.json").read_text())["networks"]
-    if "--readme" in options:
-        readme = ROOT / "README.md"
-        readme.write_text(filled(readme.read_text(), folder))
     print(f"\n{heading(record)}\n\n{table(record, paper)}\n")
     steps = sorted((folder / "notebooks").glob("*.json"))
     if steps:
@@ -210,4 +234,8 @@ def main(folder, *options):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    if sys.argv[1] == "--readme":
+        readme = ROOT / "README.md"
+        readme.write_text(filled(readme.read_text()))
+    else:
+        show(Path(sys.argv[1]))
