@@ -30,7 +30,7 @@ def test_fewer_than_ten_seeds_give_no_answer():
 
 def test_the_answer_says_what_the_verdicts_are():
     assert report.answer([record()]) == (
-        "**The answer** (`quick`, 10 seeds): yes, a student takes over its own teacher's uncertainty, but not "
+        "**The answer** (`quick`, 10 seeds): yes, a student takes over its own teacher's uncertainty; not "
         "the more so the larger it is; whether too small a student takes over none of it stays open. The paper's "
         "claims: reproduced: C5, C6; not reproduced: C3; inconclusive: C7. If ECE and MUPE are defined otherwise "
         "than in Table 1, verdicts change on: C6."

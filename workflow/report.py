@@ -45,9 +45,9 @@ ANSWER = {  # what the verdicts on the paper's central claims mean in words
         "inconclusive": "whether a student takes over its own teacher's uncertainty stays open",
     },
     "C3": {
-        "reproduced": "and the more so the larger it is",
-        "not reproduced": "but not the more so the larger it is",
-        "inconclusive": "and whether the more so the larger it is stays open",
+        "reproduced": "the more so the larger it is",
+        "not reproduced": "not the more so the larger it is",
+        "inconclusive": "whether the more so the larger it is stays open",
     },
     "C7": {
         "reproduced": "too small a student takes over none of it",
@@ -90,7 +90,7 @@ def answer(records):
     )
     change = [claim for claim in verdicts if len({row[claim] for row in decided["definitions"].values()}) > 1]
     text = (
-        f"**The answer** ({size(decided)}): {transferred}, {grows}; {least}. The paper's claims: {found}. "
+        f"**The answer** ({size(decided)}): {transferred}; {grows}; {least}. The paper's claims: {found}. "
         f"If ECE and MUPE are defined otherwise than in Table 1, verdicts change on: {', '.join(change) or 'none'}."
     )
     for other in records:
