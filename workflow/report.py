@@ -101,15 +101,18 @@ def answer(records):
 
 
 def claims(records):
-    """The verdicts on the paper's claims in Markdown, of each study a line in a cell."""
-    lines = [["", "claim", "order of the values", "measured", "verdict", "do the paper's own values meet the rule?"]]
+    """The verdicts on the paper's claims in Markdown, and a second table of what they rest on; of each study a line."""
+    verdicts = [["", "claim", "order of the values", "verdict", "do the paper's own values meet the rule?"]]
+    reasons = [["", "measured, with its interval, and what was needed"]]
     for rows in zip(*(record["claims"] for record in records), strict=True):
+        claim, says, own = (rows[0][key] for key in ("claim", "says", "paper"))
+        orders, controlled = ("<br>".join(row[key] for row in rows) for key in ("literal", "controlled"))
+        verdicts.append([claim, says, orders, controlled, own])
         found = []
         for record, row in zip(records, rows, strict=True):
             found += [f"*{size(record)}*"] * (len(records) > 1) + [measured(c) for c in row["conditions"]]
-        orders, verdicts = ("<br>".join(row[key] for row in rows) for key in ("literal", "controlled"))
-        lines.append([rows[0]["claim"], rows[0]["says"], orders, "<br>".join(found), verdicts, rows[0]["paper"]])
-    return markdown(lines)
+        reasons.append([claim, "<br>".join(found)])
+    return f"{markdown(verdicts)}\n\n{markdown(reasons)}"
 
 
 def measured(condition):
