@@ -196,7 +196,7 @@ def coverage(record):
 
 def heading(record):
     seeds = ", ".join(map(str, record["seeds"]))
-    return f"Table 1, the paper / here (profile `{record['profile']}`, seed{'s' * (len(seeds) > 1)} {seeds})"
+    return f"Table 1, the paper / here (profile `{record['profile']}`, seed{'s' * (len(record['seeds']) > 1)} {seeds})"
 
 
 def studies():
