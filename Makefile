@@ -126,7 +126,7 @@ figures: .venv/ready
 	python workflow/execute.py 06_figures; made=$$?; wait $$other && exit $$made
 	@mkdir -p figures
 	@cp runs/reference/$(SCALE)/figures/* figures/
-	@cp runs/reference/$(SCALE)/table1.json results/$(SCALE)/
+	@cp runs/reference/$(SCALE)/table1.json runs/reference/$(SCALE)/sensitivity.json results/$(SCALE)/
 	@python workflow/report.py --readme
 
 links:

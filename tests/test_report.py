@@ -68,3 +68,11 @@ def test_both_studies_stand_in_the_row_of_a_claim():
 )
 def test_a_condition_in_words(condition, said):
     assert report.measured(condition) == said
+
+
+def test_what_another_training_would_change():
+    ours = {"C5": "above", "C6": "above"}
+    trained = {"as chosen": ours, "temperature 1": ours | {"C6": "open"}, "no T²": ours | {"C6": "below"}}
+    found = report.sensitivity({"seeds": [0, 1, 2], "trained": trained})
+    assert "with 3 seeds each (temperature 1, no T²)" in found
+    assert "with: C5: none; C6: temperature 1, no T² (" in found

@@ -13,7 +13,7 @@ from kdutils.stats import FEWEST_SEEDS
 
 ROOT = Path(__file__).resolve().parent.parent
 SCALES = ("paper", "quick")  # those that the README tells of, the first one first
-STORED = ("paper_table1", "coverage", "faults", "benchmark")
+STORED = ("paper_table1", "coverage", "faults", "benchmark", "quick/sensitivity")
 COLUMNS = {  # heading: (key in the paper's table, key in ours, format)
     "train": ("train_accuracy", "train", "{:.2%}"),
     "validation": ("validation_accuracy", "validation", "{:.2%}"),
@@ -194,6 +194,19 @@ def coverage(record):
     )
 
 
+def sensitivity(record):
+    """Which claims' intervals lie elsewhere if students are trained otherwise, as sentences."""
+    own, *others = record["trained"].items()  # our own choice stands first
+    choices = [label for label, _ in others]
+    moved = {claim: [label for label, found in others if found[claim] != place] for claim, place in own[1].items()}
+    found = "; ".join(f"{claim}: {', '.join(labels) or 'none'}" for claim, labels in moved.items())
+    return (
+        f"Our own choices in training were made otherwise, one at a time, with {len(record['seeds'])} seeds each "
+        f"({', '.join(choices)}). The interval that a claim rests on then lies on another side of its threshold "
+        f"with: {found} (Figure 10 in [notebook 6](notebooks/06_figures.ipynb))."
+    )
+
+
 def heading(record):
     seeds = ", ".join(map(str, record["seeds"]))
     return f"Table 1, the paper / here (profile `{record['profile']}`, seed{'s' * (len(record['seeds']) > 1)} {seeds})"
@@ -214,6 +227,7 @@ def filled(page):
         "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "coverage": coverage(stored["coverage"]),
+        "sensitivity": sensitivity(stored["quick/sensitivity"]),
         "faults": f"\n{faults(stored['faults'])}\n",
         "benchmark": f"\n{benchmark(stored['benchmark'])}\n",
         "time": " ".join(cost(ROOT / "results" / record["profile"], record["seeds"]) for record in records),

@@ -25,13 +25,14 @@ def test_outputs_of_05_and_06_are_reproduced_without_torch(finished, tmp_path):
     (tmp_path / "torch.py").write_text('raise ImportError("results need no torch")')
     done = finished.nbval(*(f"notebooks/{name}.ipynb" for name in EXACT[1:]), PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stdout
-    made = finished.folder / "runs" / "reference" / "quick" / "table1.json"
-    committed = finished.folder / "results" / "quick" / "table1.json"
-    made, committed = (dict(leaves(json.loads(path.read_text()))) for path in (made, committed))
-    assert made.keys() == committed.keys()
-    for place, value in committed.items():
-        expected = value if isinstance(value, str | None) else pytest.approx(value, rel=1e-5, abs=1e-12)
-        assert made[place] == expected, place
+    for name in ("table1.json", "sensitivity.json"):
+        made = finished.folder / "runs" / "reference" / "quick" / name
+        committed = finished.folder / "results" / "quick" / name
+        made, committed = (dict(leaves(json.loads(path.read_text()))) for path in (made, committed))
+        assert made.keys() == committed.keys()
+        for place, value in committed.items():
+            expected = value if isinstance(value, str | None) else pytest.approx(value, rel=1e-5, abs=1e-12)
+            assert made[place] == expected, place
 
 
 def test_the_committed_figures_are_those_of_the_committed_results(finished):
