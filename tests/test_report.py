@@ -76,3 +76,11 @@ def test_what_another_training_would_change():
     found = report.sensitivity({"seeds": [0, 1, 2], "trained": trained})
     assert "with 3 seeds each (temperature 1, no T²)" in found
     assert "with: C5: none; C6: temperature 1, no T² (" in found
+
+
+@pytest.mark.parametrize(
+    ("seeds", "named"),
+    [([3], "seed 3"), ([0, 1], "seeds 0, 1"), ([0, 1, 2], "seeds 0–2"), ([0, 1, 3], "seeds 0, 1, 3")],
+)
+def test_the_seeds_of_a_table(seeds, named):
+    assert report.heading({"profile": "quick", "seeds": seeds}).endswith(f"(profile `quick`, {named})")

@@ -208,8 +208,10 @@ def sensitivity(record):
 
 
 def heading(record):
-    seeds = ", ".join(map(str, record["seeds"]))
-    return f"Table 1, the paper / here (profile `{record['profile']}`, seed{'s' * (len(record['seeds']) > 1)} {seeds})"
+    seeds = record["seeds"]
+    in_a_row = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
+    named = f"{seeds[0]}–{seeds[-1]}" if in_a_row else ", ".join(map(str, seeds))
+    return f"Table 1, the paper / here (profile `{record['profile']}`, seed{'s' * (len(seeds) > 1)} {named})"
 
 
 def studies():
