@@ -1,7 +1,9 @@
 """Each notebook opened alone in an empty machine like Colab's: what it has installed is left alone, the rest comes.
 
 Real but for the machine: a virtual environment with Colab's kind of packages, a module called google.colab, and git
-told that the repository's address is this folder, of which it clones the last commit.
+told that the repository's address is this folder, of which it clones the last commit. Nobody looks at a page here, so
+the sliders' cells draw plain figures; the browser's test moves them. (Sliders run by papermill can hang it: nbclient's
+answers to their output areas get in the way of the kernel's replies.)
 """
 
 import json
@@ -51,7 +53,6 @@ def machine(tmp_path_factory):
         "PYTHONPATH": str(folder / "modules"),
         "IPYTHONDIR": str(folder / "ipython"),
         "JUPYTER_PATH": str(folder / "jupyter"),
-        "COLAB_RELEASE_TAG": "release-colab",
         "KDUTILS_DATA": str(kd.data.default_root()),
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.file://{ROOT}.insteadOf",
