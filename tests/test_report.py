@@ -71,11 +71,15 @@ def test_a_condition_in_words(condition, said):
 
 
 def test_what_another_training_would_change():
-    ours = {"C5": "above", "C6": "above"}
-    trained = {"as chosen": ours, "temperature 1": ours | {"C6": "open"}, "no T²": ours | {"C6": "below"}}
-    found = report.sensitivity({"seeds": [0, 1, 2], "trained": trained})
-    assert "with 3 seeds each (temperature 1, no T²)" in found
-    assert "with: C5: none; C6: temperature 1, no T² (" in found
+    means = {"temperature 4, as chosen": 0.45, "temperature 1": -0.1, "temperature 16": 0.9, "no T²": 0.2}
+    claims = {
+        "C5": {"own": "above", "means": means, "turned": []},
+        "C6": {"own": "above", "means": means, "turned": ["temperature 1", "no T²"]},
+    }
+    found = report.sensitivity({"seeds": [0, 1, 2], "claims": claims})
+    assert found.startswith("Our 3 choices in training were made otherwise, one at a time, with 3 seeds each")
+    numbers = "0.45 as chosen, else -0.1 (temperature 1) to 0.9 (temperature 16), clearly another answer with "
+    assert found.endswith(f"becomes: C5: {numbers}none of them; C6: {numbers}temperature 1, no T².")
 
 
 @pytest.mark.parametrize(

@@ -195,15 +195,19 @@ def coverage(record):
 
 
 def sensitivity(record):
-    """Which claims' intervals lie elsewhere if students are trained otherwise, as sentences."""
-    own, *others = record["trained"].items()  # our own choice stands first
-    choices = [label for label, _ in others]
-    moved = {claim: [label for label, found in others if found[claim] != place] for claim, place in own[1].items()}
-    found = "; ".join(f"{claim}: {', '.join(labels) or 'none'}" for claim, labels in moved.items())
+    """What the claims' differences become if students are trained otherwise, as sentences."""
+    told = []
+    for claim, found in record["claims"].items():
+        (_, own), *others = found["means"].items()  # our own choice stands first
+        (low, least), (high, most) = (pick(others, key=lambda other: other[1]) for pick in (min, max))
+        told.append(
+            f"{claim}: {own:.2g} as chosen, else {least:.2g} ({low}) to {most:.2g} ({high}), "
+            f"clearly another answer with {', '.join(found['turned']) or 'none of them'}"
+        )
     return (
-        f"Our own choices in training were made otherwise, one at a time, with {len(record['seeds'])} seeds each "
-        f"({', '.join(choices)}). The interval that a claim rests on then lies on another side of its threshold "
-        f"with: {found} (Figure 10 in [notebook 6](notebooks/06_figures.ipynb))."
+        f"Our {len(others)} choices in training were made otherwise, one at a time, with {len(record['seeds'])} seeds "
+        f"each (Figure 10 in [notebook 6](notebooks/06_figures.ipynb)). What a claim rests on then becomes: "
+        f"{'; '.join(told)}."
     )
 
 
