@@ -72,14 +72,12 @@ def test_a_condition_in_words(condition, said):
 
 def test_what_another_training_would_change():
     means = {"temperature 4, as chosen": 0.45, "temperature 1": -0.1, "temperature 16": 0.9, "no T²": 0.2}
-    claims = {
-        "C5": {"own": "above", "means": means, "turned": []},
-        "C6": {"own": "above", "means": means, "turned": ["temperature 1", "no T²"]},
-    }
-    found = report.sensitivity({"seeds": [0, 1, 2], "claims": claims})
-    assert found.startswith("Our 3 choices in training were made otherwise, one at a time, with 3 seeds each")
-    numbers = "0.45 as chosen, else -0.1 (temperature 1) to 0.9 (temperature 16), clearly another answer with "
-    assert found.endswith(f"becomes: C5: {numbers}none of them; C6: {numbers}temperature 1, no T².")
+    claims = {"C5: a": {"means": means, "turned": []}, "C6: b": {"means": means, "turned": ["temperature 1", "no T²"]}}
+    found = report.sensitivity({"seeds": [0, 1, 2], "claims": claims}).splitlines()
+    assert found[0].startswith("Of our choices in training, 3 were made otherwise, one at a time, with 3 seeds each")
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in found[-2:]]
+    numbers = ["0.45", "-0.1, temperature 1", "0.9, temperature 16"]
+    assert cells == [["C5: a", *numbers, "none"], ["C6: b", *numbers, "temperature 1; no T²"]]
 
 
 @pytest.mark.parametrize(

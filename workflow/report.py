@@ -195,19 +195,16 @@ def coverage(record):
 
 
 def sensitivity(record):
-    """What the claims' differences become if students are trained otherwise, as sentences."""
-    told = []
+    """What the claims' differences become if students are trained otherwise, in Markdown."""
+    lines = [["what a claim rests on", "as chosen", "lowest, with", "highest, with", "clearly another answer with"]]
     for claim, found in record["claims"].items():
         (_, own), *others = found["means"].items()  # our own choice stands first
-        (low, least), (high, most) = (pick(others, key=lambda other: other[1]) for pick in (min, max))
-        told.append(
-            f"{claim}: {own:.2g} as chosen, else {least:.2g} ({low}) to {most:.2g} ({high}), "
-            f"clearly another answer with {', '.join(found['turned']) or 'none of them'}"
-        )
+        ends = [pick(others, key=lambda other: other[1]) for pick in (min, max)]
+        ends = [f"{mean:.2g}, {label}" for label, mean in ends]
+        lines.append([claim, f"{own:.2g}", *ends, "; ".join(found["turned"]) or "none"])
     return (
-        f"Our {len(others)} choices in training were made otherwise, one at a time, with {len(record['seeds'])} seeds "
-        f"each (Figure 10 in [notebook 6](notebooks/06_figures.ipynb)). What a claim rests on then becomes: "
-        f"{'; '.join(told)}."
+        f"Of our choices in training, {len(others)} were made otherwise, one at a time, with {len(record['seeds'])} "
+        f"seeds each:\n\n{markdown(lines)}"
     )
 
 
@@ -233,7 +230,7 @@ def filled(page):
         "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "coverage": coverage(stored["coverage"]),
-        "sensitivity": sensitivity(stored["quick/sensitivity"]),
+        "sensitivity": "\n" + sensitivity(stored["quick/sensitivity"]) + "\n",
         "faults": f"\n{faults(stored['faults'])}\n",
         "benchmark": f"\n{benchmark(stored['benchmark'])}\n",
         "time": " ".join(cost(ROOT / "results" / record["profile"], record["seeds"]) for record in records),
