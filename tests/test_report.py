@@ -78,6 +78,7 @@ def test_what_another_training_would_change():
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in found[-2:]]
     numbers = ["0.45", "-0.1, temperature 1", "0.9, temperature 16"]
     assert cells == [["C5: a", *numbers, "none"], ["C6: b", *numbers, "temperature 1; no T²"]]
+    assert report.sensitivity({"seeds": [], "claims": {}}).startswith("Nothing was trained otherwise")
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,8 @@ def coverage(record):
 
 def sensitivity(record):
     """What the claims' differences become if students are trained otherwise, in Markdown."""
+    if not record["seeds"]:
+        return "Nothing was trained otherwise yet (`make sensitivity`)."
     lines = [["what a claim rests on", "as chosen", "lowest, with", "highest, with", "clearly another answer with"]]
     for claim, found in record["claims"].items():
         (_, own), *others = found["means"].items()  # our own choice stands first
@@ -230,7 +232,7 @@ def filled(page):
         "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "coverage": coverage(stored["coverage"]),
-        "sensitivity": "\n" + sensitivity(stored["quick/sensitivity"]) + "\n",
+        "sensitivity": f"\n{sensitivity(stored['quick/sensitivity'])}\n",
         "faults": f"\n{faults(stored['faults'])}\n",
         "benchmark": f"\n{benchmark(stored['benchmark'])}\n",
         "time": " ".join(cost(ROOT / "results" / record["profile"], record["seeds"]) for record in records),
