@@ -95,35 +95,40 @@ def answer(records):
     )
     for other in records:
         if other is not decided:
-            gains = [measured(row["conditions"][0]) for row in other["claims"] if row["claim"] in ("C6", "C7")]
+            gains = [row["conditions"][0] for row in other["claims"] if row["claim"] in ("C6", "C7")]
+            gains = [f"{gain['what']} {measured(gain)}, needed {needed(gain)}" for gain in gains]
             text += f" Beside it {size(other)}: {'; '.join(gains)}."
     return text
 
 
 def claims(records):
-    """The verdicts on the paper's claims in Markdown, and a second table of what they rest on; of each study a line."""
-    verdicts = [["", "claim", "order of the values", "verdict", "do the paper's own values meet the rule?"]]
-    reasons = [["", "measured, with its interval, and what was needed"]]
+    """The verdicts on the paper's claims in Markdown, and a table of what they rest on; each study has its columns."""
+    sizes = [size(record) for record in records]
+    found = [f"{what}, {own}" for own in sizes for what in ("order of the values", "verdict")]
+    verdicts = [["", "claim", *found, "do the paper's own values meet the rule?"]]
+    reasons = [["", "what it rests on", "needed", *sizes]]
     for rows in zip(*(record["claims"] for record in records), strict=True):
         claim, says, own = (rows[0][key] for key in ("claim", "says", "paper"))
-        orders, controlled = ("<br>".join(row[key] for row in rows) for key in ("literal", "controlled"))
-        verdicts.append([claim, says, orders, controlled, own])
-        found = []
-        for record, row in zip(records, rows, strict=True):
-            found += [f"*{size(record)}*"] * (len(records) > 1) + [measured(c) for c in row["conditions"]]
-        reasons.append([claim, "<br>".join(found)])
+        verdicts.append([claim, says, *(row[key] for row in rows for key in ("literal", "controlled")), own])
+        for conditions in zip(*(row["conditions"] for row in rows), strict=True):
+            what = conditions[0]["what"].replace("|", "\\|")  # else it would end the table's cell
+            reasons.append([claim, what, needed(conditions[0]), *map(measured, conditions)])
     return f"{markdown(verdicts)}\n\n{markdown(reasons)}"
 
 
 def measured(condition):
-    """One condition of a claim: what was found, with its interval, and what was needed."""
-    what = condition["what"].replace("|", "\\|")  # else it would end the table's cell
+    """What was found of one condition of a claim, with its interval."""
     if "met" in condition:
-        return f"{what}: {'yes' if condition['met'] else 'no'}"
+        return "yes" if condition["met"] else "no"
     if "p" in condition:
-        return f"{what}: p = {condition['p']:.2g}"
-    interval = " [{:.2g}, {:.2g}]".format(*condition["interval"]) if condition["interval"] else ""
-    return f"{what}: {condition['mean']:.2g}{interval}, needed {condition['needed']}"
+        return f"p = {condition['p']:.2g}"
+    interval = " [{:.4f}, {:.4f}]".format(*condition["interval"]) if condition["interval"] else ""
+    return f"{condition['mean']:.4f}{interval}"
+
+
+def needed(condition):
+    """What one condition of a claim needs."""
+    return condition.get("needed", "yes" if "met" in condition else "p < 0.05")
 
 
 def markdown(lines):
