@@ -96,7 +96,7 @@ def answer(records):
     for other in records:
         if other is not decided:
             gains = [row["conditions"][0] for row in other["claims"] if row["claim"] in ("C6", "C7")]
-            gains = [f"{gain['what']} {measured(gain)}, needed {gain['needed']}" for gain in gains]
+            gains = [f"{gain['what']} {gain['found']}, needed {gain['needed']}" for gain in gains]
             text += f" Beside it {size(other)}: {'; '.join(gains)}."
     return text
 
@@ -112,18 +112,8 @@ def claims(records):
         verdicts.append([claim, says, *(row[key] for row in rows for key in ("literal", "controlled")), own])
         for conditions in zip(*(row["conditions"] for row in rows), strict=True):
             what = conditions[0]["what"].replace("|", "\\|")  # else it would end the table's cell
-            reasons.append([claim, what, conditions[0]["needed"], *map(measured, conditions)])
+            reasons.append([claim, what, conditions[0]["needed"], *(condition["found"] for condition in conditions)])
     return f"{markdown(verdicts)}\n\n{markdown(reasons)}"
-
-
-def measured(condition):
-    """What was found of one condition of a claim, with its interval."""
-    if "met" in condition:
-        return "yes" if condition["met"] else "no"
-    if "p" in condition:
-        return f"p = {condition['p']:.2g}"
-    interval = " [{:.4f}, {:.4f}]".format(*condition["interval"]) if condition["interval"] else ""
-    return f"{condition['mean']:.4f}{interval}"
 
 
 def markdown(lines):
