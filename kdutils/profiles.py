@@ -81,7 +81,7 @@ PROFILES = {
     for profile in (
         Profile("smoke", 1_000, 500, 500, epochs=1, batch_size=50, peak_learning_rate=5e-4, mc_passes=5),
         Profile("quick", 8_000, 2_000, 10_000, epochs=3, batch_size=64, peak_learning_rate=5e-4, mc_passes=100),
-        Profile("paper", 50_000, 10_000, 10_000, epochs=4, batch_size=128, peak_learning_rate=5e-4, mc_passes=100),
+        Profile("paper", 50_000, 10_000, 10_000, epochs=2, batch_size=128, peak_learning_rate=1e-3, mc_passes=100),
     )
 }
 

@@ -1,7 +1,9 @@
 import dataclasses
+import json
 import math
 
 import pytest
+from checkout import ROOT
 
 import kdutils as kd
 from kdutils.profiles import check_soft_weight, check_temperature, derive_seed, resolve, whole_number
@@ -16,7 +18,7 @@ def variant(**changes):
     [
         ("smoke", 1_000, 500, 500, 1, 5),
         ("quick", 8_000, 2_000, 10_000, 3, 100),
-        ("paper", 50_000, 10_000, 10_000, 4, 100),
+        ("paper", 50_000, 10_000, 10_000, 2, 100),
     ],
 )
 def test_the_three_scales(name, train, validation, test, epochs, passes):
@@ -142,3 +144,17 @@ def test_derived_seeds_stay_what_they_were():
 def test_a_seed_is_a_whole_number(wrong):
     with pytest.raises(ValueError, match="seed must be a whole number"):
         derive_seed(wrong, "order")
+
+
+def test_the_papers_scale_has_the_settings_that_the_rule_chooses():
+    """The rate with the best validation accuracy after an epoch, then the fewest epochs that reach the paper's."""
+    record = json.loads((ROOT / "results" / "settings.json").read_text())
+    first = [row for row in record["tries"] if row["epochs"] == 1]
+    rate = max(first, key=lambda row: row["validation_accuracy"])["peak_learning_rate"]
+    longer = [row for row in record["tries"] if row["peak_learning_rate"] == rate]  # in the order of epochs
+    enough = [row for row in longer if row["validation_accuracy"] >= record["wanted"]]
+    chosen = (enough or longer[-1:])[0]
+    assert len(first) == 3
+    assert record["chosen"] == chosen
+    paper = kd.PROFILES["paper"]
+    assert (paper.peak_learning_rate, paper.epochs) == (chosen["peak_learning_rate"], chosen["epochs"])
