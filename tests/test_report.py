@@ -7,7 +7,7 @@ FOUND = {"C3": "not reproduced", "C5": "reproduced", "C6": "reproduced", "C7": "
 
 
 def record(seeds=10, scale="quick", **verdicts):
-    conditions = [{"what": "gain", "needed": "above 0.2", "found": "0.50 [0.40, 0.60]"}]
+    conditions = [{"what": "gain", "needed": "above 0.2", "found": "0.50 [0.40, 0.60]", "stands": "yes"}]
     rows = [
         {
             "claim": claim,
@@ -23,9 +23,19 @@ def record(seeds=10, scale="quick", **verdicts):
     return {"profile": scale, "seeds": list(range(seeds)), "claims": rows, "definitions": definitions}
 
 
-def test_fewer_than_ten_seeds_give_no_answer():
-    found = report.answer([record(3, "paper"), record(9)])
-    assert found.startswith("**The answer so far:** open. `paper`, 3 seeds; `quick`, 9 seeds: that gives")
+def test_fewer_than_ten_seeds_give_no_verdict_but_where_each_condition_lies():
+    few = record(3, "paper")
+    for row, stands in zip(
+        few["claims"], (["yes", "yes"], ["yes", "no"], ["no", "open"], ["open", "yes"]), strict=True
+    ):
+        row["conditions"] = [row["conditions"][0] | {"stands": word} for word in stands]
+    gain = "gain 0.50 [0.40, 0.60], needed above 0.2"
+    assert report.answer([few]) == (
+        "**The answer so far** (`paper`, 3 seeds; a verdict that counts chance needs 10). What each claim rests on, "
+        "taken alone: no, a student takes over nothing that matters of its teacher's uncertainty; the more so the "
+        "larger it is; whether too small a student takes over none of it stays open. The paper's claims: hold: C3; "
+        f"fail: C5, C6; open: C7. {gain}; {gain}."
+    )
 
 
 def test_the_answer_says_what_the_verdicts_are():
@@ -43,11 +53,10 @@ def test_two_readings_of_a_claim_that_differ():
     assert "reproduced: C6; not reproduced: C3; dependent on the definition: C5; inconclusive: C7." in found
 
 
-def test_the_answer_is_that_of_the_study_with_enough_seeds_and_the_other_stands_beside_it():
-    found = report.answer([record(3, "paper"), record()])
-    assert found.startswith("**The answer** (`quick`, 10 seeds): yes, ")
-    gain = "gain 0.50 [0.40, 0.60], needed above 0.2"
-    assert found.endswith(f"Beside it `paper`, 3 seeds: {gain}; {gain}.")
+def test_each_study_has_its_answer_in_their_order():
+    first, second = report.answer([record(3, "paper"), record()]).split("\n\n")
+    assert first.startswith("**The answer so far** (`paper`, 3 seeds;")
+    assert second == report.answer([record()])
 
 
 def cells(table):
@@ -56,14 +65,16 @@ def cells(table):
 
 def test_each_study_has_its_columns_in_the_table_of_claims():
     other = record()
-    other["claims"][0]["conditions"][0]["found"] = "0.45 [0.35, 0.55]"
+    other["claims"][0]["conditions"] = [
+        {"what": "gain", "needed": "above 0.2", "found": "0.45 [0.35, 0.55]", "stands": "no"}
+    ]
     verdicts, reasons = map(cells, report.claims([record(3, "paper", C6="inconclusive"), other]).split("\n\n"))
     ours = ["order of the values, `paper`, 3 seeds", "verdict, `paper`, 3 seeds"]
     ours += ["order of the values, `quick`, 10 seeds", "verdict, `quick`, 10 seeds"]
     assert verdicts[0] == ["", "claim", *ours, "do the paper's own values meet the rule?"]
     assert ["C6", "so", "holds", "inconclusive", "holds", "reproduced", "no"] in verdicts
     assert reasons[0] == ["", "what it rests on", "needed", "`paper`, 3 seeds", "`quick`, 10 seeds"]
-    assert reasons[2] == ["C3", "gain", "above 0.2", "0.50 [0.40, 0.60]", "0.45 [0.35, 0.55]"]
+    assert reasons[2] == ["C3", "gain", "above 0.2", "0.50 [0.40, 0.60] ✓", "0.45 [0.35, 0.55] ✗"]
 
 
 def test_what_is_measured_between_bars_does_not_end_its_cell():
@@ -75,8 +86,10 @@ def test_what_is_measured_between_bars_does_not_end_its_cell():
 def test_what_another_training_would_change():
     means = {"temperature 4, as chosen": 0.45, "temperature 1": -0.1, "temperature 16": 0.9, "no T²": 0.2}
     claims = {"C5: a": {"means": means, "turned": []}, "C6: b": {"means": means, "turned": ["temperature 1", "no T²"]}}
-    found = report.sensitivity({"seeds": [0, 1, 2], "claims": claims}).splitlines()
-    assert found[0].startswith("Of our choices in training, 3 were made otherwise, one at a time, with 3 seeds each")
+    found = report.sensitivity({"profile": "quick", "seeds": [0, 1, 2], "claims": claims}).splitlines()
+    assert found[0].startswith(
+        "Of our choices in training, 3 were made otherwise at `quick`, one at a time, with 3 seeds"
+    )
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in found[-2:]]
     numbers = ["0.45", "-0.1, temperature 1", "0.9, temperature 16"]
     assert cells == [["C5: a", *numbers, "none"], ["C6: b", *numbers, "temperature 1; no T²"]]

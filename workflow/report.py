@@ -13,7 +13,7 @@ from kdutils.stats import FEWEST_SEEDS
 
 ROOT = Path(__file__).resolve().parent.parent
 SCALES = ("paper", "quick")  # those that the README tells of, the first one first
-STORED = ("paper_table1", "coverage", "faults", "benchmark", "quick/sensitivity")
+STORED = ("paper_table1", "coverage", "faults", "benchmark", "paper/sensitivity")
 COLUMNS = {  # heading: (key in the paper's table, key in ours, format)
     "train": ("train_accuracy", "train", "{:.2%}"),
     "validation": ("validation_accuracy", "validation", "{:.2%}"),
@@ -55,6 +55,7 @@ ANSWER = {  # what the verdicts on the paper's central claims mean in words
         "inconclusive": "whether too small a student takes over none of it stays open",
     },
 }
+MARKS = {"yes": " ✓", "no": " ✗", "open": ""}  # whether a condition stands, taken alone
 DIFFER = "dependent on the definition"  # of ECE: with MC dropout, or with dropout off
 
 
@@ -64,41 +65,52 @@ def size(record):
     return f"`{record['profile']}`, {count} seed{'s' * (count > 1)}"
 
 
-def sorted_out(record):
-    """{claim: verdict}; where MC dropout and dropout off give two, DIFFER."""
+def sorted_out(record, judge):
+    """{claim: what `judge` says of its row}; where MC dropout and dropout off give two, DIFFER."""
     verdicts = {}
     for row in record["claims"]:
-        claim, verdict = row["claim"].split()[0], row["controlled"]  # without " (deterministic)"
+        claim, verdict = row["claim"].split()[0], judge(row)  # without " (deterministic)"
         verdicts[claim] = verdict if verdicts.get(claim, verdict) == verdict else DIFFER
     return verdicts
 
 
-def answer(records):
-    """The verdicts in a few sentences: those of the first study with enough seeds, and what the others say to it."""
-    decided = next((record for record in records if len(record["seeds"]) >= FEWEST_SEEDS), None)
-    if decided is None:
-        return (
-            f"**The answer so far:** open. {'; '.join(map(size, records))}: that gives the numbers below, but a "
-            f"verdict that counts chance needs {FEWEST_SEEDS} seeds."
-        )
-    verdicts = sorted_out(decided)
-    transferred, grows, least = (words[verdicts[claim]] for claim, words in ANSWER.items())
+def taken_alone(row):
+    """What a claim's conditions would say if each were taken alone and that were enough."""
+    found = {condition["stands"] for condition in row["conditions"]}
+    return "not reproduced" if "no" in found else "inconclusive" if "open" in found else "reproduced"
+
+
+def said(verdicts, words):
+    """Verdicts {claim: verdict} in a sentence and as a list, in which each verdict is called as in `words`."""
+    sentence = "; ".join(called[verdicts[claim]] for claim, called in ANSWER.items())
     found = "; ".join(
-        f"{wanted}: {', '.join(claims)}"
+        f"{words.get(wanted, wanted)}: {', '.join(claims)}"
         for wanted in ("reproduced", "not reproduced", DIFFER, "inconclusive")
         if (claims := [claim for claim, verdict in verdicts.items() if verdict == wanted])
     )
-    change = [claim for claim in verdicts if len({row[claim] for row in decided["definitions"].values()}) > 1]
-    text = (
-        f"**The answer** ({size(decided)}): {transferred}; {grows}; {least}. The paper's claims: {found}. "
-        f"If ECE and MUPE are defined otherwise than in Table 1, verdicts change on: {', '.join(change) or 'none'}."
-    )
-    for other in records:
-        if other is not decided:
-            gains = [row["conditions"][0] for row in other["claims"] if row["claim"] in ("C6", "C7")]
-            gains = [f"{gain['what']} {gain['found']}, needed {gain['needed']}" for gain in gains]
-            text += f" Beside it {size(other)}: {'; '.join(gains)}."
-    return text
+    return f"{sentence}. The paper's claims: {found}."
+
+
+def answer(records):
+    """What each study says, in a few sentences: its verdicts, or, with too few seeds for them, its conditions."""
+    answers = []
+    for record in records:
+        if len(record["seeds"]) >= FEWEST_SEEDS:
+            verdicts = sorted_out(record, lambda row: row["controlled"])
+            change = [claim for claim in verdicts if len({row[claim] for row in record["definitions"].values()}) > 1]
+            answers.append(
+                f"**The answer** ({size(record)}): {said(verdicts, {})} If ECE and MUPE are defined otherwise than in "
+                f"Table 1, verdicts change on: {', '.join(change) or 'none'}."
+            )
+        else:
+            words = {"reproduced": "hold", "not reproduced": "fail", "inconclusive": "open"}
+            gains = [row["conditions"][0] for row in record["claims"] if row["claim"] in ("C6", "C7")]
+            gains = "; ".join(f"{gain['what']} {gain['found']}, needed {gain['needed']}" for gain in gains)
+            answers.append(
+                f"**The answer so far** ({size(record)}; a verdict that counts chance needs {FEWEST_SEEDS}). What each "
+                f"claim rests on, taken alone: {said(sorted_out(record, taken_alone), words)} {gains}."
+            )
+    return "\n\n".join(answers)
 
 
 def claims(records):
@@ -112,7 +124,8 @@ def claims(records):
         verdicts.append([claim, says, *(row[key] for row in rows for key in ("literal", "controlled")), own])
         for conditions in zip(*(row["conditions"] for row in rows), strict=True):
             what = conditions[0]["what"].replace("|", "\\|")  # else it would end the table's cell
-            reasons.append([claim, what, conditions[0]["needed"], *(condition["found"] for condition in conditions)])
+            cells = [condition["found"] + MARKS[condition["stands"]] for condition in conditions]
+            reasons.append([claim, what, conditions[0]["needed"], *cells])
     return f"{markdown(verdicts)}\n\n{markdown(reasons)}"
 
 
@@ -125,15 +138,28 @@ def markdown(lines):
     )
 
 
-def cost(folder, seeds):
-    """How long the networks of `seeds` took, from their manifests, as a sentence."""
-    made = [json.loads(path.read_text()) for seed in seeds for path in folder.glob(f"seed-{seed}/*/manifest.json")]
-    seconds = sum(sum(manifest["seconds"].values()) for manifest in made) / len(seeds)
-    hardware, threads = made[0]["hardware"], made[0]["hardware"]["threads"]
-    return (
-        f"A seed of `{folder.name}` took {seconds / 60:.0f} minutes on {threads} thread{'s' * (threads > 1)} of an "
-        f"{hardware['processor']} in {made[0]['training_precision']} (its manifests say)."
+def cost(record):
+    """How long a study's seeds took, from their networks' manifests, and what enough seeds would take."""
+    spent = {}  # (threads, precision, processor): minutes of each seed
+    for seed in record["seeds"]:
+        paths = sorted((ROOT / "results" / record["profile"] / f"seed-{seed}").glob("*/manifest.json"))
+        made = [json.loads(path.read_text()) for path in paths]
+        hardware = made[0]["hardware"]
+        kind = hardware["threads"], made[0]["training_precision"], hardware["processor"]
+        spent.setdefault(kind, []).append(sum(sum(manifest["seconds"].values()) for manifest in made) / 60)
+    each = " and ".join(
+        f"{sum(minutes) / len(minutes):.0f} minutes on {threads} thread{'s' * (threads > 1)} of an {processor} in "
+        f"{precision}"
+        for (threads, precision, processor), minutes in spent.items()
     )
+    text = f"A seed of `{record['profile']}` took {each} (its manifests say)."
+    if missing := max(0, FEWEST_SEEDS - len(record["seeds"])):
+        core_minutes = sum(threads * sum(minutes) for (threads, *_), minutes in spent.items()) / len(record["seeds"])
+        text += (
+            f" The {missing} seeds that it lacks for verdicts (`make study PROFILE={record['profile']} SEEDS=0-"
+            f"{FEWEST_SEEDS - 1} THREADS=1`) would take about {missing * core_minutes / 60 / 2:.0f} hours on two cores."
+        )
+    return text
 
 
 def benchmark(record):
@@ -195,8 +221,8 @@ def sensitivity(record):
         ends = [f"{mean:.2g}, {label}" for label, mean in ends]
         lines.append([claim, f"{own:.2g}", *ends, "; ".join(found["turned"]) or "none"])
     return (
-        f"Of our choices in training, {len(others)} were made otherwise, one at a time, with {len(record['seeds'])} "
-        f"seeds each:\n\n{markdown(lines)}"
+        f"Of our choices in training, {len(others)} were made otherwise at `{record['profile']}`, one at a time, with "
+        f"{len(record['seeds'])} seeds each:\n\n{markdown(lines)}"
     )
 
 
@@ -218,14 +244,14 @@ def filled(page):
     stored = {name: json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in STORED}
     records, paper = studies(), stored["paper_table1"]["networks"]
     parts = {
-        "answer": answer(records),
+        "answer": f"\n\n{answer(records)}\n\n",
         "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "coverage": coverage(stored["coverage"]),
-        "sensitivity": f"\n{sensitivity(stored['quick/sensitivity'])}\n",
+        "sensitivity": f"\n{sensitivity(stored['paper/sensitivity'])}\n",
         "faults": f"\n{faults(stored['faults'])}\n",
         "benchmark": f"\n{benchmark(stored['benchmark'])}\n",
-        "time": " ".join(cost(ROOT / "results" / record["profile"], record["seeds"]) for record in records),
+        "time": " ".join(map(cost, records)),
     }
     for marker, text in parts.items():
         page = replace(page, marker, text)

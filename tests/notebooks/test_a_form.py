@@ -9,7 +9,10 @@ import pytest
 import report
 from checkout import NOTEBOOKS, ROOT
 
+import kdutils as kd
+
 COMMON = ["profile", "seed", "device", "runs", "data"]
+COMMITTED = kd.Run("paper", 0, ROOT / "results", read_only=True)  # whose outputs the notebooks show
 SOLUTIONS = tuple(f"solutions/{name}" for name in NOTEBOOKS)
 
 
@@ -104,11 +107,42 @@ def test_only_cells_that_hang_on_weights_or_a_clock_are_not_compared(notebook):
         assert len([cell for cell in code_cells(nb) if cell not in ignored and cell.outputs]) >= 3
 
 
+def printed(name):
+    """All text that a committed notebook's cells gave."""
+    outputs = [output for cell in code_cells(read(name)) for output in cell.outputs]
+    return "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
+
+
+@pytest.mark.parametrize(("name", "networks"), [("02_teacher", ["TN"]), ("03_distillation", kd.runs.TABLE_1[1:])])
+def test_the_training_that_a_notebook_shows_is_that_of_the_committed_results(name, networks):
+    text = printed(name)
+    for network in networks:
+        history = COMMITTED.history(network)
+        for epoch in history["epochs"]:
+            line = f"{network} epoch {epoch['epoch']}/{len(history['epochs'])}: loss {epoch['loss']:.4f}, "
+            assert line + f"validation accuracy {epoch['validation_accuracy']:.2%}" in text
+        for part in ("train", "validation"):
+            assert f"{history[f'{part}_accuracy']:.2%}" in text
+
+
+@pytest.mark.parametrize("network", kd.runs.TABLE_1)
+def test_the_uncertainties_that_04_shows_are_those_of_the_committed_results(network):
+    made = COMMITTED.predictions(network)
+    expected = [made.confidence.mean(), kd.transfer.entropy(made.mc_mean).mean()]
+    shown = re.search(rf"^{network} +(\S+) +(\S+)", printed("04_mc_dropout"), re.MULTILINE)
+    assert [float(number) for number in shown.groups()] == pytest.approx(expected, abs=6e-5)
+
+
 def test_readme_shows_what_the_files_give():
     readme = (ROOT / "README.md").read_text()
     assert report.filled(readme) == readme
     for figure in re.findall(r"!\[[^]]*\]\((figures/[^)]+)\)", readme):
         assert (ROOT / figure).is_file()
+
+
+def test_nothing_stands_behind_a_comment_that_begins_a_line_of_the_readme():
+    """Such a line is HTML to GitHub, which then shows its Markdown as it is typed."""
+    assert re.findall(r"^<!--.*?-->.+", (ROOT / "README.md").read_text(), re.MULTILINE) == []
 
 
 def test_every_recorded_fault_was_survived():

@@ -28,7 +28,7 @@ def test_it_made_networks_predictions_tables_and_figures(finished):
     figures = sorted(path.name for path in (finished.runs / "figures").iterdir())
     stems = ["figure1_kd-sn1", "figure2_kd-sn2", "figure3_kd-sn3", "figure4_all_networks", "figure5_mupe_capacity"]
     stems += ["figure6_specificity", "figure7_image_by_image", "figure8_disagreement", "figure9_training"]
-    stems += ["figure10_choices"]
+    stems += ["figure10_choices", "figure11_claims"]
     assert figures == sorted(f"{stem}.{kind}" for stem in stems for kind in ("pdf", "png"))
 
 

@@ -14,10 +14,11 @@ from kdutils.runs import to_json
 
 EXACT = ("01_data", "05_calibration_and_mupe", "06_figures")
 AT_SMOKE = ("02_teacher", "03_distillation", "04_mc_dropout")
+SCALE = dict.fromkeys(EXACT, "paper") | dict.fromkeys(AT_SMOKE, "smoke")  # at which a notebook is compared
 
 
 def test_outputs_of_01_are_reproduced(finished):
-    done = finished.nbval("notebooks/01_data.ipynb")
+    done = finished.nbval("notebooks/01_data.ipynb", KDUTILS_PROFILE="paper")
     assert done.returncode == 0, done.stdout
 
 
@@ -26,18 +27,28 @@ def test_outputs_of_05_and_06_are_reproduced_without_torch(finished, tmp_path):
     done = finished.nbval(*(f"notebooks/{name}.ipynb" for name in EXACT[1:]), PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stdout
     for name in ("table1.json", "sensitivity.json"):
-        made = finished.folder / "runs" / "reference" / "quick" / name
-        committed = finished.folder / "results" / "quick" / name
-        made, committed = (dict(leaves(json.loads(path.read_text()))) for path in (made, committed))
-        assert made.keys() == committed.keys()
-        for place, value in committed.items():
-            expected = value if isinstance(value, str | None) else pytest.approx(value, rel=1e-5, abs=1e-12)
-            assert made[place] == expected, place
+        assert_made_again(finished, "paper", name)
+
+
+def test_the_other_scales_table_is_that_of_its_committed_results(finished):
+    done = finished.papermill("notebooks/05_calibration_and_mupe.ipynb", ("profile", "quick"))
+    assert done.returncode == 0, done.stderr
+    assert_made_again(finished, "quick", "table1.json")
+
+
+def assert_made_again(finished, scale, name):
+    """The numbers and words of a file in results/ are those that the notebooks have just written."""
+    paths = (finished.folder / folder / scale / name for folder in ("runs/reference", "results"))
+    made, committed = (dict(leaves(json.loads(path.read_text()))) for path in paths)
+    assert made.keys() == committed.keys()
+    for place, value in committed.items():
+        expected = value if isinstance(value, str | None) else pytest.approx(value, rel=1e-5, abs=1e-12)
+        assert made[place] == expected, place
 
 
 def test_the_committed_figures_are_those_of_the_committed_results(finished):
     """Which the test above has drawn again; another version of a font may move a pixel."""
-    drawn, committed = finished.folder / "runs" / "reference" / "quick" / "figures", finished.folder / "figures"
+    drawn, committed = finished.folder / "runs" / "reference" / "paper" / "figures", finished.folder / "figures"
     names = sorted(path.name for path in drawn.glob("*.png"))
     assert names == sorted(path.name for path in committed.glob("figure*.png"))
     for name in names:
@@ -76,7 +87,7 @@ def test_an_altered_output_is_noticed(finished, name):
     nb.cells = nb.cells[: first + 1]
     altered = finished.folder / "notebooks" / "altered.ipynb"
     nbformat.write(nb, altered)
-    done = finished.nbval(altered, KDUTILS_PROFILE="smoke" if name in AT_SMOKE else "")
+    done = finished.nbval(altered, KDUTILS_PROFILE=SCALE[name])
     altered.unlink()
     assert done.returncode == 1
     assert "1 failed" in done.stdout
@@ -110,7 +121,7 @@ def test_an_altered_formula_is_noticed(finished, what):
 
 def test_an_altered_prediction_is_noticed(finished):
     """One image of one network, with checksums to match."""
-    folder = finished.folder / "results" / "quick" / "seed-0" / "KD-SN2"
+    folder = finished.folder / "results" / "paper" / "seed-0" / "KD-SN2"
     before = {path: path.read_bytes() for path in (folder / "predictions.npz", folder / "manifest.json")}
     arrays = dict(np.load(io.BytesIO(before[folder / "predictions.npz"])))
     arrays["mc_mean"][0] = np.log(np.full(10, 0.1))
@@ -131,8 +142,8 @@ def test_an_altered_prediction_is_noticed(finished):
 
 def assert_noticed(finished, name):
     """nbval fails on the notebook, with this project's own kdutils."""
-    scale = {"KDUTILS_PROFILE": "smoke"} if name in AT_SMOKE else {}
-    done = finished.nbval("-x", f"notebooks/{name}.ipynb", PYTHONPATH=str(finished.folder), **scale)
+    environment = {"PYTHONPATH": str(finished.folder), "KDUTILS_PROFILE": SCALE[name]}
+    done = finished.nbval("-x", f"notebooks/{name}.ipynb", **environment)
     assert done.returncode == 1, done.stdout
     assert "1 failed" in done.stdout
 
