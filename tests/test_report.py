@@ -34,7 +34,7 @@ def test_fewer_than_ten_seeds_give_no_verdict_but_where_each_condition_lies():
         "**The answer so far** (`paper`, 3 seeds; a verdict that counts chance needs 10). What each claim rests on, "
         "taken alone: no, a student takes over nothing that matters of its teacher's uncertainty; the more so the "
         "larger it is; whether too small a student takes over none of it stays open. The paper's claims: hold: C3; "
-        f"fail: C5, C6; open: C7. {gain}; {gain}."
+        f"fail: C5, C6; open: C7. In numbers: {gain}; {gain}."
     )
 
 

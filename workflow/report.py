@@ -108,7 +108,7 @@ def answer(records):
             gains = "; ".join(f"{gain['what']} {gain['found']}, needed {gain['needed']}" for gain in gains)
             answers.append(
                 f"**The answer so far** ({size(record)}; a verdict that counts chance needs {FEWEST_SEEDS}). What each "
-                f"claim rests on, taken alone: {said(sorted_out(record, taken_alone), words)} {gains}."
+                f"claim rests on, taken alone: {said(sorted_out(record, taken_alone), words)} In numbers: {gains}."
             )
     return "\n\n".join(answers)
 
