@@ -30,15 +30,15 @@ def test_outputs_of_05_and_06_are_reproduced_without_torch(finished, tmp_path):
         assert_made_again(finished, "paper", name)
 
 
-def test_the_other_scales_table_is_that_of_its_committed_results(finished):
-    done = finished.papermill("notebooks/05_calibration_and_mupe.ipynb", ("profile", "quick"))
+def test_the_other_scales_table_is_that_of_its_committed_results(project):
+    done = project.papermill("notebooks/05_calibration_and_mupe.ipynb", ("profile", "quick"))
     assert done.returncode == 0, done.stderr
-    assert_made_again(finished, "quick", "table1.json")
+    assert_made_again(project, "quick", "table1.json")
 
 
-def assert_made_again(finished, scale, name):
+def assert_made_again(project, scale, name):
     """The numbers and words of a file in results/ are those that the notebooks have just written."""
-    paths = (finished.folder / folder / scale / name for folder in ("runs/reference", "results"))
+    paths = (project.folder / folder / scale / name for folder in ("runs/reference", "results"))
     made, committed = (dict(leaves(json.loads(path.read_text()))) for path in paths)
     assert made.keys() == committed.keys()
     for place, value in committed.items():
