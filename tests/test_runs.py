@@ -158,7 +158,7 @@ def test_confidences_near_1_come_back_within_a_hundred_thousandth(copied):
     network = run.network("SN1")
     with torch.no_grad():  # sure of one class, but not wholly, whatever was learned
         network.classifier[-1].weight.mul_(0.2)
-        network.classifier[-1].bias[0] = 10
+        network.classifier[-1].bias[0] = 11
     sure = runs.to_safetensors(network.state_dict())
     (run.folder / "SN1" / "weights.safetensors").write_bytes(sure)
     edit_manifest(
