@@ -3,18 +3,34 @@
 import pytest
 import report
 
+from kdutils.runs import parse_seeds
+
 FOUND = {"C3": "not reproduced", "C5": "reproduced", "C6": "reproduced", "C7": "inconclusive"}
 
 
+def condition(what="gain", mean=0.5, stands="yes"):
+    low, high = mean - 0.1, mean + 0.1
+    found = f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+    return {
+        "what": what,
+        "needed": "above 0.2",
+        "found": found,
+        "stands": stands,
+        "mean": mean,
+        "interval": [low, high],
+    }
+
+
 def record(seeds=10, scale="quick", **verdicts):
-    conditions = [{"what": "gain", "needed": "above 0.2", "found": "0.50 [0.40, 0.60]", "stands": "yes"}]
+    tested = {"what": "test", "needed": "p < 0.05", "found": "p = 0.01", "stands": "yes", "p": 0.01}
+    conditions = {"C3": [tested, condition()], "C6": [condition(), tested], "C7": [condition("−gain", -0.4)]}
     rows = [
         {
             "claim": claim,
             "says": "so",
             "literal": "holds",
             "controlled": verdict,
-            "conditions": conditions,
+            "conditions": conditions.get(claim, [condition()]),
             "paper": "no",
         }
         for claim, verdict in (FOUND | verdicts).items()
@@ -23,29 +39,49 @@ def record(seeds=10, scale="quick", **verdicts):
     return {"profile": scale, "seeds": list(range(seeds)), "claims": rows, "definitions": definitions}
 
 
-def test_fewer_than_ten_seeds_give_no_verdict_but_where_each_condition_lies():
-    few = record(3, "paper")
-    for row, stands in zip(
-        few["claims"], (["yes", "yes"], ["yes", "no"], ["no", "open"], ["open", "yes"]), strict=True
-    ):
-        row["conditions"] = [row["conditions"][0] | {"stands": word} for word in stands]
-    gain = "gain 0.50 [0.40, 0.60], needed above 0.2"
-    assert report.answer([few]) == (
-        "**The answer so far** (`paper`, 3 seeds; a verdict that counts chance needs 10). What each claim rests on, "
-        "taken alone: no, a student takes over nothing that matters of its teacher's uncertainty; the more so the "
-        "larger it is; whether too small a student takes over none of it stays open. The paper's claims: hold: C3; "
-        f"fail: C5, C6; open: C7. In numbers: {gain}; {gain}."
-    )
-
-
 def test_the_answer_says_what_the_verdicts_are():
-    assert report.answer([record()]) == (
-        "**The answer** (`quick`, 10 seeds): yes, a student takes over its own teacher's uncertainty; not "
-        "the more so the larger it is; whether too small a student takes over none of it stays open. The paper's "
-        "claims: reproduced: C5, C6; not reproduced: C3; inconclusive: C7. If ECE and MUPE are defined otherwise "
-        "than in Table 1, verdicts change on: C6."
+    told, table, everything = report.answer([record()]).split("\n\n")
+    assert told == (
+        "**The answer** (`quick`, 10 seeds): yes, a student takes over its own teacher's uncertainty; a larger one "
+        "does not come closer; whether too small a one takes over nothing stays open."
+    )
+    assert cells(table)[0] == ["the paper's finding", "`quick`, 10 seeds"]
+    assert everything == (
+        "- All claims, `quick`, 10 seeds: reproduced: C5, C6; not reproduced: C3; inconclusive: C7. By other "
+        "definitions of ECE and MUPE others come out for C6."
     )
     assert "): no, " in report.answer([record(C6="not reproduced")])
+
+
+def test_the_answer_tells_logarithms_of_mupes_as_shares_of_them():
+    """1 − exp(−0.5) is 39 %, 1 − exp(−0.4) 33 %; the ends of an interval likewise, the smaller one first."""
+    found = {line[0][-3:-1]: line[1] for line in cells(report.answer([record()]).split("\n\n")[1])[2:]}
+    assert found == {
+        "C6": "**reproduced**: distillation takes 39% [33%, 45%] off SN2's MUPE; KD-SN2 is closer to its own teacher "
+        "than to other teachers: p = 0.01",
+        "C3": "**not reproduced**: MUPE falls from size to size: p = 0.01; KD-SN3's MUPE lies 39% [33%, 45%] below "
+        "KD-SN1's",
+        "C7": "**inconclusive**: distillation takes 33% [26%, 39%] off SN1's MUPE",
+    }
+    assert report.share({"what": "gain", "mean": 0.5, "interval": None}) == "39%"  # of one seed
+
+
+def test_fewer_than_ten_seeds_give_no_verdict_but_where_each_condition_lies():
+    few = record(3, "paper")
+    stands = {"C3": ("yes", "yes"), "C5": ("no",), "C6": ("open", "yes"), "C7": ("open",)}
+    for row in few["claims"]:
+        row["conditions"] = [
+            condition | {"stands": word}
+            for condition, word in zip(row["conditions"], stands[row["claim"]], strict=True)
+        ]
+    told, table, everything = report.answer([few]).split("\n\n")
+    assert told == (
+        "For `paper`, 3 are too few for a verdict that counts chance (it takes 10 seeds): *so far* is what a claim's "
+        "conditions say, each taken alone."
+    )
+    judged = {line[0][-3:-1]: line[1].split("**")[1] for line in cells(table)[2:]}
+    assert judged == {"C6": "open so far", "C3": "holds so far", "C7": "open so far"}
+    assert everything == "- All claims, `paper`, 3 seeds: holds so far: C3; fails so far: C5; open so far: C6, C7."
 
 
 def test_two_readings_of_a_claim_that_differ():
@@ -53,10 +89,11 @@ def test_two_readings_of_a_claim_that_differ():
     assert "reproduced: C6; not reproduced: C3; dependent on the definition: C5; inconclusive: C7." in found
 
 
-def test_each_study_has_its_answer_in_their_order():
-    first, second = report.answer([record(3, "paper"), record()]).split("\n\n")
-    assert first.startswith("**The answer so far** (`paper`, 3 seeds;")
-    assert second == report.answer([record()])
+def test_each_study_has_its_column_and_its_line_in_their_order():
+    told, table, everything = report.answer([record(3, "paper"), record()]).split("\n\n")
+    assert told.index("**The answer** (`quick`") < told.index("For `paper`, 3 are too few")
+    assert cells(table)[0][1:] == ["`paper`, 3 seeds", "`quick`, 10 seeds"]
+    assert [line[:22] for line in everything.splitlines()] == ["- All claims, `paper`,", "- All claims, `quick`,"]
 
 
 def cells(table):
@@ -65,16 +102,14 @@ def cells(table):
 
 def test_each_study_has_its_columns_in_the_table_of_claims():
     other = record()
-    other["claims"][0]["conditions"] = [
-        {"what": "gain", "needed": "above 0.2", "found": "0.45 [0.35, 0.55]", "stands": "no"}
-    ]
+    other["claims"][1]["conditions"] = [condition(mean=0.45, stands="no")]
     verdicts, reasons = map(cells, report.claims([record(3, "paper", C6="inconclusive"), other]).split("\n\n"))
     ours = ["order of the values, `paper`, 3 seeds", "verdict, `paper`, 3 seeds"]
     ours += ["order of the values, `quick`, 10 seeds", "verdict, `quick`, 10 seeds"]
     assert verdicts[0] == ["", "claim", *ours, "do the paper's own values meet the rule?"]
     assert ["C6", "so", "holds", "inconclusive", "holds", "reproduced", "no"] in verdicts
     assert reasons[0] == ["", "what it rests on", "needed", "`paper`, 3 seeds", "`quick`, 10 seeds"]
-    assert reasons[2] == ["C3", "gain", "above 0.2", "0.50 [0.40, 0.60] ✓", "0.45 [0.35, 0.55] ✗"]
+    assert reasons[4] == ["C5", "gain", "above 0.2", "0.50 [0.40, 0.60] ✓", "0.45 [0.35, 0.55] ✗"]
 
 
 def test_what_is_measured_between_bars_does_not_end_its_cell():
@@ -102,3 +137,9 @@ def test_what_another_training_would_change():
 )
 def test_the_seeds_of_a_table(seeds, named):
     assert report.heading({"profile": "quick", "seeds": seeds}).endswith(f"(profile `quick`, {named})")
+
+
+@pytest.mark.parametrize(("seeds", "named"), [([3, 4, 5], "3-5"), ([8, 9], "8,9"), ([0, 4, 5], "0,4,5")])
+def test_seeds_named_in_a_command_are_those_that_it_runs(seeds, named):
+    assert report.named(seeds, "-", ",") == named
+    assert parse_seeds(named) == seeds

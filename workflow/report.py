@@ -5,6 +5,7 @@ python workflow/report.py --readme    writes what the files in results/ hold int
 """
 
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -45,15 +46,26 @@ ANSWER = {  # what the verdicts on the paper's central claims mean in words
         "inconclusive": "whether a student takes over its own teacher's uncertainty stays open",
     },
     "C3": {
-        "reproduced": "the more so the larger it is",
-        "not reproduced": "not the more so the larger it is",
-        "inconclusive": "whether the more so the larger it is stays open",
+        "reproduced": "the larger it is, the closer it comes",
+        "not reproduced": "a larger one does not come closer",
+        "inconclusive": "whether a larger one comes closer stays open",
     },
     "C7": {
-        "reproduced": "too small a student takes over none of it",
+        "reproduced": "too small a one takes over nothing",
         "not reproduced": "the smallest one takes over some of it, too",
-        "inconclusive": "whether too small a student takes over none of it stays open",
+        "inconclusive": "whether too small a one takes over nothing stays open",
     },
+}
+FOUND = {  # the same claims in the paper's sense, and in which words each of their conditions is told
+    "C6": (
+        "A student takes over its teacher's uncertainty",
+        ("distillation takes {} off SN2's MUPE", "KD-SN2 is closer to its own teacher than to other teachers: {}"),
+    ),
+    "C3": (
+        "The larger the student, the closer it comes",
+        ("MUPE falls from size to size: {}", "KD-SN3's MUPE lies {} below KD-SN1's"),
+    ),
+    "C7": ("Too small a student takes over nothing", ("distillation takes {} off SN1's MUPE",)),
 }
 MARKS = {"yes": " ✓", "no": " ✗", "open": ""}  # whether a condition stands, taken alone
 DIFFER = "dependent on the definition"  # of ECE: with MC dropout, or with dropout off
@@ -80,37 +92,59 @@ def taken_alone(row):
     return "not reproduced" if "no" in found else "inconclusive" if "open" in found else "reproduced"
 
 
-def said(verdicts, words):
-    """Verdicts {claim: verdict} in a sentence and as a list, in which each verdict is called as in `words`."""
-    sentence = "; ".join(called[verdicts[claim]] for claim, called in ANSWER.items())
-    found = "; ".join(
+def listed(verdicts, words):
+    """{claim: verdict} as "verdict: claims; …", in which each verdict is called as in `words`."""
+    return "; ".join(
         f"{words.get(wanted, wanted)}: {', '.join(claims)}"
         for wanted in ("reproduced", "not reproduced", DIFFER, "inconclusive")
         if (claims := [claim for claim, verdict in verdicts.items() if verdict == wanted])
     )
-    return f"{sentence}. The paper's claims: {found}."
+
+
+def share(condition):
+    """By how much MUPE is lower, from its logarithm's difference, with its interval; else p as it was found."""
+    if "mean" not in condition:
+        return condition["found"]
+    sign = -1 if condition["what"].startswith("−") else 1
+    mean, *ends = (-math.expm1(-sign * value) for value in (condition["mean"], *(condition["interval"] or ())))
+    return f"{mean:.0%}" + (f" [{min(ends):.0%}, {max(ends):.0%}]" if ends else "")
+
+
+def judged(record):
+    """({claim: verdict}, what verdicts are called): with too few seeds what each condition, taken alone, would say."""
+    if len(record["seeds"]) >= FEWEST_SEEDS:
+        return sorted_out(record, lambda row: row["controlled"]), {}
+    words = {"reproduced": "holds", "not reproduced": "fails", "inconclusive": "open"}
+    return sorted_out(record, taken_alone), {key: f"{word} so far" for key, word in words.items()}
 
 
 def answer(records):
-    """What each study says, in a few sentences: its verdicts, or, with too few seeds for them, its conditions."""
-    answers = []
+    """What the studies say of the paper's central claims, in a sentence, a table, and a list of all verdicts."""
+    enough, few, everything = [], [], []
     for record in records:
-        if len(record["seeds"]) >= FEWEST_SEEDS:
-            verdicts = sorted_out(record, lambda row: row["controlled"])
-            change = [claim for claim in verdicts if len({row[claim] for row in record["definitions"].values()}) > 1]
-            answers.append(
-                f"**The answer** ({size(record)}): {said(verdicts, {})} If ECE and MUPE are defined otherwise than in "
-                f"Table 1, verdicts change on: {', '.join(change) or 'none'}."
+        verdicts, words = judged(record)
+        text = f"- All claims, {size(record)}: {listed(verdicts, words)}"
+        if words:
+            few.append(
+                f"For `{record['profile']}`, {len(record['seeds'])} are too few for a verdict that counts chance (it "
+                f"takes {FEWEST_SEEDS} seeds): *so far* is what a claim's conditions say, each taken alone."
             )
         else:
-            words = {"reproduced": "hold", "not reproduced": "fail", "inconclusive": "open"}
-            gains = [row["conditions"][0] for row in record["claims"] if row["claim"] in ("C6", "C7")]
-            gains = "; ".join(f"{gain['what']} {gain['found']}, needed {gain['needed']}" for gain in gains)
-            answers.append(
-                f"**The answer so far** ({size(record)}; a verdict that counts chance needs {FEWEST_SEEDS}). What each "
-                f"claim rests on, taken alone: {said(sorted_out(record, taken_alone), words)} In numbers: {gains}."
-            )
-    return "\n\n".join(answers)
+            told = "; ".join(called[verdicts[claim]] for claim, called in ANSWER.items())
+            enough.append(f"**The answer** ({size(record)}): {told}.")
+            change = [claim for claim in verdicts if len({row[claim] for row in record["definitions"].values()}) > 1]
+            text += f". By other definitions of ECE and MUPE others come out for {', '.join(change) or 'none'}"
+        everything.append(f"{text}.")
+    lines = [["the paper's finding", *map(size, records)]]
+    for claim, (says, reasons) in FOUND.items():
+        cells = [f"{says} ({claim})"]
+        for record in records:
+            verdicts, words = judged(record)
+            (row,) = (row for row in record["claims"] if row["claim"] == claim)
+            why = [text.format(share(condition)) for text, condition in zip(reasons, row["conditions"], strict=False)]
+            cells.append(f"**{words.get(verdicts[claim], verdicts[claim])}**: {'; '.join(why)}")
+        lines.append(cells)
+    return "\n\n".join([" ".join(enough + few), markdown(lines), "\n".join(everything)])
 
 
 def claims(records):
@@ -153,11 +187,13 @@ def cost(record):
         for (threads, precision, processor), minutes in spent.items()
     )
     text = f"A seed of `{record['profile']}` took {each} (its manifests say)."
-    if missing := max(0, FEWEST_SEEDS - len(record["seeds"])):
+    missing = [seed for seed in range(FEWEST_SEEDS) if seed not in record["seeds"]]
+    if missing := missing[: max(0, FEWEST_SEEDS - len(record["seeds"]))]:
         core_minutes = sum(threads * sum(minutes) for (threads, *_), minutes in spent.items()) / len(record["seeds"])
         text += (
-            f" The {missing} seeds that it lacks for verdicts (`make study PROFILE={record['profile']} SEEDS=0-"
-            f"{FEWEST_SEEDS - 1} THREADS=1`) would take about {missing * core_minutes / 60 / 2:.0f} hours on two cores."
+            f" The {len(missing)} that it lacks for verdicts (`make study PROFILE={record['profile']} "
+            f"SEEDS={named(missing, '-', ',')} THREADS=1`, then `make results` with the same `PROFILE` and `SEEDS`, and "
+            f"`make figures`) would take about {len(missing) * core_minutes / 60 / 2:.0f} hours on two cores."
         )
     return text
 
@@ -226,11 +262,15 @@ def sensitivity(record):
     )
 
 
+def named(seeds, dash="–", comma=", "):
+    """Seeds as text: those in a row by the first and the last."""
+    in_a_row = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
+    return f"{seeds[0]}{dash}{seeds[-1]}" if in_a_row else comma.join(map(str, seeds))
+
+
 def heading(record):
     seeds = record["seeds"]
-    in_a_row = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
-    named = f"{seeds[0]}–{seeds[-1]}" if in_a_row else ", ".join(map(str, seeds))
-    return f"Table 1, the paper / here (profile `{record['profile']}`, seed{'s' * (len(seeds) > 1)} {named})"
+    return f"Table 1, the paper / here (profile `{record['profile']}`, seed{'s' * (len(seeds) > 1)} {named(seeds)})"
 
 
 def studies():
