@@ -192,8 +192,8 @@ def cost(record):
         core_minutes = sum(threads * sum(minutes) for (threads, *_), minutes in spent.items()) / len(record["seeds"])
         text += (
             f" The {len(missing)} that it lacks for verdicts (`make study PROFILE={record['profile']} "
-            f"SEEDS={named(missing, '-', ',')} THREADS=1`, then `make results` with the same `PROFILE` and `SEEDS`, and "
-            f"`make figures`) would take about {len(missing) * core_minutes / 60 / 2:.0f} hours on two cores."
+            f"SEEDS={named(missing, '-', ',')} THREADS=1`, then `make results` with the same `PROFILE` and `SEEDS`, "
+            f"and `make figures`) would take about {len(missing) * core_minutes / 60 / 2:.0f} hours on two cores."
         )
     return text
 
