@@ -44,8 +44,8 @@ help:
 	@echo "                SLURM=1: on a cluster, see docs/cluster.md)"
 	@echo "make sensitivity  train students with other temperatures, weights, … (SEEDS=0-2): does any choice matter?"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
-	@echo "make notebooks  execute the committed notebooks 01-04 and the solutions again, in place (PROFILE=paper: hours)"
-	@echo "make figures    remake notebooks 05 and 06, figures/, tables and the README's table from results/"
+	@echo "make notebooks  execute the committed notebooks 01-04 again, in place (PROFILE=paper: hours)"
+	@echo "make figures    remake notebooks 05 and 06, the solutions, figures/ and the README's tables from results/"
 	@echo "make links      write the repository's address everywhere (REPO=owner/name)"
 	@echo "make clean      remove what can be remade, except runs/, data/ and results/"
 
@@ -119,7 +119,7 @@ results: .venv/ready
 	@python workflow/keep.py "$(RUNS)" $(SCALE) "$(SEEDS)"
 
 notebooks: .venv/ready
-	@KDUTILS_PROFILE=$(or $(PROFILE),paper) python workflow/execute.py 01_data 02_teacher 03_distillation 04_mc_dropout $(SOLUTIONS)
+	@KDUTILS_PROFILE=$(or $(PROFILE),paper) python workflow/execute.py 01_data 02_teacher 03_distillation 04_mc_dropout
 
 # the tables of both scales first, since notebook 05 sets them side by side
 figures: .venv/ready
@@ -127,7 +127,7 @@ figures: .venv/ready
 	@echo "== 05_calibration_and_mupe at quick"
 	@papermill notebooks/05_calibration_and_mupe.ipynb runs/reference/quick/05_calibration_and_mupe.ipynb -p profile quick --no-progress-bar --log-level ERROR
 	@cp runs/reference/quick/table1.json results/quick/
-	@python workflow/execute.py 05_calibration_and_mupe 06_figures
+	@python workflow/execute.py 05_calibration_and_mupe 06_figures $(SOLUTIONS)
 	@cp runs/reference/paper/figures/* figures/
 	@cp runs/reference/paper/table1.json runs/reference/paper/sensitivity.json results/paper/
 	@python workflow/report.py --readme
