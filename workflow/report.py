@@ -181,7 +181,7 @@ def cost(record):
         hardware = made[0]["hardware"]
         kind = hardware["threads"], made[0]["training_precision"], hardware["processor"]
         spent.setdefault(kind, []).append(sum(sum(manifest["seconds"].values()) for manifest in made) / 60)
-    each = " and ".join(
+    each = ", ".join(
         f"{sum(minutes) / len(minutes):.0f} minutes on {threads} thread{'s' * (threads > 1)} of an {processor} in "
         f"{precision}"
         for (threads, precision, processor), minutes in spent.items()
