@@ -69,6 +69,7 @@ FOUND = {  # the same claims in the paper's sense, and in which words each of th
 }
 MARKS = {"yes": " ✓", "no": " ✗", "open": ""}  # whether a condition stands, taken alone
 DIFFER = "dependent on the definition"  # of ECE: with MC dropout, or with dropout off
+WORDS = ("reproduced", "holds so far", "not reproduced", "fails so far", DIFFER, "inconclusive", "open so far")
 
 
 def size(record):
@@ -77,28 +78,31 @@ def size(record):
     return f"`{record['profile']}`, {count} seed{'s' * (count > 1)}"
 
 
-def sorted_out(record, judge):
-    """{claim: what `judge` says of its row}; where MC dropout and dropout off give two, DIFFER."""
+def taken_alone(row):
+    """What a claim's conditions say if each is taken alone and that is enough."""
+    found = {condition["stands"] for condition in row["conditions"]}
+    return "fails so far" if "no" in found else "open so far" if "open" in found else "holds so far"
+
+
+def enough(record):
+    """Whether a study has the seeds that a verdict needs."""
+    return len(record["seeds"]) >= FEWEST_SEEDS
+
+
+def judged(record):
+    """{claim: verdict, or, with too few seeds, what its conditions say}; DIFFER where the two readings of ECE do."""
     verdicts = {}
     for row in record["claims"]:
-        claim, verdict = row["claim"].split()[0], judge(row)  # without " (deterministic)"
+        claim = row["claim"].split()[0]  # without " (deterministic)"
+        verdict = row["controlled"] if enough(record) else taken_alone(row)
         verdicts[claim] = verdict if verdicts.get(claim, verdict) == verdict else DIFFER
     return verdicts
 
 
-def taken_alone(row):
-    """What a claim's conditions would say if each were taken alone and that were enough."""
-    found = {condition["stands"] for condition in row["conditions"]}
-    return "not reproduced" if "no" in found else "inconclusive" if "open" in found else "reproduced"
-
-
-def listed(verdicts, words):
-    """{claim: verdict} as "verdict: claims; …", in which each verdict is called as in `words`."""
-    return "; ".join(
-        f"{words.get(wanted, wanted)}: {', '.join(claims)}"
-        for wanted in ("reproduced", "not reproduced", DIFFER, "inconclusive")
-        if (claims := [claim for claim, verdict in verdicts.items() if verdict == wanted])
-    )
+def listed(verdicts):
+    """{claim: verdict} as "verdict: claims; …"."""
+    found = {word: [claim for claim, verdict in verdicts.items() if verdict == word] for word in WORDS}
+    return "; ".join(f"{word}: {', '.join(claims)}" for word, claims in found.items() if claims)
 
 
 def share(condition):
@@ -110,41 +114,32 @@ def share(condition):
     return f"{mean:.0%}" + (f" [{min(ends):.0%}, {max(ends):.0%}]" if ends else "")
 
 
-def judged(record):
-    """({claim: verdict}, what verdicts are called): with too few seeds what each condition, taken alone, would say."""
-    if len(record["seeds"]) >= FEWEST_SEEDS:
-        return sorted_out(record, lambda row: row["controlled"]), {}
-    words = {"reproduced": "holds", "not reproduced": "fails", "inconclusive": "open"}
-    return sorted_out(record, taken_alone), {key: f"{word} so far" for key, word in words.items()}
-
-
 def answer(records):
     """What the studies say of the paper's central claims, in a sentence, a table, and a list of all verdicts."""
-    enough, few, everything = [], [], []
-    for record in records:
-        verdicts, words = judged(record)
-        text = f"- All claims, {size(record)}: {listed(verdicts, words)}"
-        if words:
-            few.append(
+    verdicts = [judged(record) for record in records]
+    told, cautions, everything = [], [], []
+    for record, found in zip(records, verdicts, strict=True):
+        text = f"- All claims, {size(record)}: {listed(found)}."
+        if enough(record):
+            sentence = "; ".join(called[found[claim]] for claim, called in ANSWER.items())
+            told.append(f"**The answer** ({size(record)}): {sentence}.")
+            change = [claim for claim in found if len({row[claim] for row in record["definitions"].values()}) > 1]
+            text += f" By other definitions of ECE and MUPE others come out for {', '.join(change) or 'none'}."
+        else:
+            cautions.append(
                 f"For `{record['profile']}`, {len(record['seeds'])} are too few for a verdict that counts chance (it "
                 f"takes {FEWEST_SEEDS} seeds): *so far* is what a claim's conditions say, each taken alone."
             )
-        else:
-            told = "; ".join(called[verdicts[claim]] for claim, called in ANSWER.items())
-            enough.append(f"**The answer** ({size(record)}): {told}.")
-            change = [claim for claim in verdicts if len({row[claim] for row in record["definitions"].values()}) > 1]
-            text += f". By other definitions of ECE and MUPE others come out for {', '.join(change) or 'none'}"
-        everything.append(f"{text}.")
+        everything.append(text)
     lines = [["the paper's finding", *map(size, records)]]
     for claim, (says, reasons) in FOUND.items():
         cells = [f"{says} ({claim})"]
-        for record in records:
-            verdicts, words = judged(record)
+        for record, found in zip(records, verdicts, strict=True):
             (row,) = (row for row in record["claims"] if row["claim"] == claim)
             why = [text.format(share(condition)) for text, condition in zip(reasons, row["conditions"], strict=False)]
-            cells.append(f"**{words.get(verdicts[claim], verdicts[claim])}**: {'; '.join(why)}")
+            cells.append(f"**{found[claim]}**: {'; '.join(why)}")
         lines.append(cells)
-    return "\n\n".join([" ".join(enough + few), markdown(lines), "\n".join(everything)])
+    return "\n\n".join([" ".join(told + cautions), markdown(lines), "\n".join(everything)])
 
 
 def claims(records):
@@ -187,8 +182,9 @@ def cost(record):
         for (threads, precision, processor), minutes in spent.items()
     )
     text = f"A seed of `{record['profile']}` took {each} (its manifests say)."
-    missing = [seed for seed in range(FEWEST_SEEDS) if seed not in record["seeds"]]
-    if missing := missing[: max(0, FEWEST_SEEDS - len(record["seeds"]))]:
+    if not enough(record):
+        free = [seed for seed in range(FEWEST_SEEDS) if seed not in record["seeds"]]
+        missing = free[: FEWEST_SEEDS - len(record["seeds"])]
         core_minutes = sum(threads * sum(minutes) for (threads, *_), minutes in spent.items()) / len(record["seeds"])
         text += (
             f" The {len(missing)} that it lacks for verdicts (`make study PROFILE={record['profile']} "
