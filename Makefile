@@ -60,7 +60,7 @@ help:
 
 paper: .venv/ready
 	@profile="$(PROFILE)"; \
-	[ -n "$$profile" ] || profile=$$(python -c "from kdutils.runs import profile_for; print(profile_for('$(DEVICE)'))" 2> /dev/null || echo quick); \
+	[ -n "$$profile" ] || profile=$$(python -c "from kdutils.notebook import profile_for; print(profile_for('$(DEVICE)'))" 2> /dev/null || echo quick); \
 	echo "== profile $$profile, seeds $(SEEDS)"; \
 	$(SNAKEMAKE) --config profile="$$profile" $(CONFIG) controls="$(CONTROLS)" && \
 	python workflow/report.py "$(RUNS)/$$profile"
@@ -80,7 +80,7 @@ test: .venv/ready
 
 test-faults: .venv/ready
 	KDUTILS_FAULTS=all python -m pytest tests/faults
-	@python workflow/report.py --readme
+	@python workflow/pages.py
 
 test-cluster: .venv/ready
 	KDUTILS_CLUSTER=1 python -m pytest tests/cluster
@@ -100,7 +100,7 @@ test-install: .venv/ready
 
 bench: .venv/bench
 	@python tests/benchmarks/bench.py $(if $(QUICK),--quick)
-	@$(if $(QUICK),,python workflow/report.py --readme)
+	@$(if $(QUICK),,python workflow/pages.py)
 
 book: .venv/ready
 	@rm -rf build/book build/doctrees
@@ -130,7 +130,7 @@ figures: .venv/ready
 	@python workflow/execute.py 05_calibration_and_mupe 06_figures $(SOLUTIONS)
 	@cp runs/reference/paper/figures/* figures/
 	@cp runs/reference/paper/table1.json runs/reference/paper/sensitivity.json results/paper/
-	@python workflow/report.py --readme
+	@python workflow/pages.py
 
 links:
 	@python3 workflow/links.py "$(REPO)"

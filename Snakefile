@@ -1,7 +1,7 @@
 # The paper as a graph: one rule a notebook. 01, 05 and 06 run once; 02, 03 and 04 once a seed.
 #
 # A rule's output is its executed notebook alone. Networks and predictions are not declared: Snakemake would
-# delete them with a failed or outdated job, while kdutils.runs reuses them by their manifests.
+# delete them with a failed or outdated job, while a Run reuses them by their manifests.
 #
 #   snakemake --cores 2 --nolock --rerun-incomplete --config profile=quick seeds=0-9
 
@@ -9,8 +9,8 @@ import os
 import re
 import sys
 
-from kdutils.profiles import resolve, variants
-from kdutils.runs import Run, parse_seeds
+from kdutils.profiles import parse_seeds, resolve, variants
+from kdutils.runs import Run
 
 KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "runs": "", "data": "", "threads": "", "controls": ""}
 given = KNOWN | config

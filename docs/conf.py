@@ -1,7 +1,8 @@
-"""The book: what `make book` builds from the executed notebooks, the README's generated parts and docstrings."""
+"""The book: what `make book` builds from the executed notebooks, the files in results/ and docstrings."""
 
 import json
 import re
+import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "workflow"))
+import pages as written  # noqa: E402
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 PAGES = ("index", "results", "costs", "api", "cite")  # those that index.md places itself
@@ -76,9 +80,7 @@ def guides():
     return f"```{{toctree}}\n:maxdepth: 1\n:caption: Guides\n\n{names}\n```" if pages else ""
 
 
-# What stands between <!-- name --> and <!-- /name --> in the README; nearly all comes from results/ (tested).
-myst_substitutions = dict(re.findall(r"<!-- (\w+) -->(.*?)<!-- /\1 -->", (ROOT / "README.md").read_text(), re.DOTALL))
-myst_substitutions |= {"citations": citations(), "guides": guides()}
+myst_substitutions = written.parts() | {"citations": citations(), "guides": guides()}
 
 
 def to_read(app, name, source):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .profiles import whole_number
+from .plumbing.checks import check_confidence, check_correct, check_labels, check_probabilities, whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,54 +19,6 @@ class ReliabilityBins:
     count: np.ndarray
     mean_confidence: np.ndarray
     accuracy: np.ndarray
-
-
-def check_confidence(name, confidence):
-    """`confidence` as a non-empty one-dimensional array of floats in [0, 1]; ValueError naming `name` otherwise."""
-    confidence = np.asarray(confidence)
-    if confidence.ndim != 1 or len(confidence) == 0:
-        raise ValueError(f"{name} must be a non-empty (n,) array, got shape {confidence.shape}")
-    if confidence.dtype.kind not in "fiu":
-        raise ValueError(f"{name} must be numbers in [0, 1], got {confidence.dtype}")
-    bad = ~((confidence >= 0) & (confidence <= 1))
-    if bad.any():
-        raise ValueError(
-            f"{name} must be in [0, 1], got {confidence[bad][0]} at index {np.flatnonzero(bad)[0]} "
-            f"({bad.sum()} of {len(confidence)} are outside)"
-        )
-    return confidence if confidence.dtype.kind == "f" else confidence.astype(float)
-
-
-def _check_correct(correct, n):
-    correct = np.asarray(correct)
-    if correct.shape != (n,):
-        raise ValueError(f"correct must be ({n},) like confidence, got {correct.shape}")
-    if not np.isin(correct, (0, 1)).all():
-        raise ValueError("correct must be True or False (or 1 and 0) for each image")
-    return correct.astype(float)
-
-
-def check_probabilities(name, probabilities):
-    """`probabilities` as a float64 array (n, classes), rows summing to 1 within 1e-3; ValueError otherwise."""
-    probabilities = np.asarray(probabilities, float)
-    if probabilities.ndim != 2 or 0 in probabilities.shape:
-        raise ValueError(f"{name} must be a non-empty (n, classes) array, got shape {probabilities.shape}")
-    check_confidence(name, probabilities.ravel())
-    sums = probabilities.sum(1)
-    worst = np.abs(sums - 1).argmax()
-    if abs(sums[worst] - 1) > 1e-3:
-        raise ValueError(f"each row of {name} must sum to 1, row {worst} sums to {sums[worst]:.4f}")
-    return probabilities
-
-
-def _check_labels(labels, probabilities):
-    labels = np.asarray(labels)
-    n, classes = probabilities.shape
-    if labels.shape != (n,) or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(
-            f"labels must be ({n},) whole numbers from 0 to {classes - 1}, got {labels.shape} {labels.dtype}"
-        )
-    return labels
 
 
 def bin_index(confidence, n_bins, equal_mass=False):
@@ -87,7 +39,7 @@ def _sums(confidence, correct, n_bins, equal_mass=False):
     """
     n_bins = whole_number("n_bins", n_bins, minimum=1)
     confidence = check_confidence("confidence", confidence)
-    correct = _check_correct(correct, len(confidence))
+    correct = check_correct(correct, len(confidence))
     index = bin_index(confidence, n_bins, equal_mass)
     return [np.bincount(index, w, minlength=n_bins) for w in (None, confidence, correct)]
 
@@ -95,8 +47,8 @@ def _sums(confidence, correct, n_bins, equal_mass=False):
 def reliability_bins(confidence, correct, n_bins=10):
     """The calibration curve as ReliabilityBins: accuracy against mean confidence in `n_bins` equal bins.
 
-    confidence (n,) in [0, 1]; correct (n,) bool. ValueError if empty, of unequal length, NaN or out of range.
-    Bins are (lower, upper] as in Guo et al. (2017); the paper's Figures 1-3 have 10.
+    confidence (n,) in [0, 1]; correct (n,) bool. Bins are (lower, upper] as in Guo et al. (2017); the paper's
+    Figures 1-3 have 10. Raises ValueError for empty arrays, unequal lengths, NaN, or numbers out of range.
     """
     count, confident, right = _sums(confidence, correct, n_bins)
     edges = np.arange(n_bins + 1) / n_bins
@@ -121,7 +73,7 @@ def debiased_squared_error(confidence, correct, n_bins=15):
     """
     n_bins = whole_number("n_bins", n_bins, minimum=1)
     confidence = check_confidence("confidence", confidence)
-    correct = _check_correct(correct, len(confidence))
+    correct = check_correct(correct, len(confidence))
     if len(confidence) < 2 * n_bins:
         raise ValueError(f"confidence must hold at least {2 * n_bins} images for {n_bins} bins, got {len(confidence)}")
     count, confident, right = _sums(confidence, correct, n_bins, equal_mass=True)
@@ -135,7 +87,7 @@ def ks_error(confidence, correct):
     Images of equal confidence count together. Arguments as for `reliability_bins`.
     """
     confidence = check_confidence("confidence", confidence)
-    correct = _check_correct(correct, len(confidence))
+    correct = check_correct(correct, len(confidence))
     order = np.argsort(confidence, kind="stable")
     last = np.append(np.diff(confidence[order]) > 0, True)  # of its value
     return float(np.abs(np.cumsum(correct[order] - confidence[order])[last]).max() / len(confidence))
@@ -150,7 +102,7 @@ def signed_gap(confidence, correct):
 def negative_log_likelihood(probabilities, labels):
     """Mean −log p(label), in nats; infinite if a label got probability 0. probabilities (n, classes), labels (n,)."""
     probabilities = check_probabilities("probabilities", probabilities)
-    labels = _check_labels(labels, probabilities)
+    labels = check_labels(labels, probabilities)
     with np.errstate(divide="ignore"):
         return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
 
@@ -158,5 +110,5 @@ def negative_log_likelihood(probabilities, labels):
 def brier_score(probabilities, labels):
     """Mean Σ_k (p_k − y_k)², in [0, 2] (Brier 1950). probabilities (n, classes), labels (n,)."""
     probabilities = check_probabilities("probabilities", probabilities)
-    labels = _check_labels(labels, probabilities)
+    labels = check_labels(labels, probabilities)
     return float(((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(1).mean())

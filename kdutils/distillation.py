@@ -1,10 +1,12 @@
 """Knowledge distillation after Hinton, Vinyals & Dean (2015), as Amara & Clark (2020) use it."""
 
+import inspect
+
 import torch
 from torch.nn import functional as F
 
 from . import models
-from .profiles import check_soft_weight, check_temperature
+from .plumbing.checks import check_soft_weight, check_temperature
 
 
 def distillation_loss(
@@ -48,12 +50,26 @@ def _at_least_float32(logits):
 
 
 def soft_targets(teacher, images):
-    """The teacher's logits (n, 10) on `images`, in evaluation mode and without gradient, computed once.
+    """The teacher's logits (n, classes) on `images`, in evaluation mode and without gradient, computed once.
 
-    Row i belongs to image i: index them by image, whatever the order of the batches.
-    images: as for `models.logits`. ValueError if a logit is not finite.
+    Row i belongs to image i: index them by image, whatever the order of the batches. images: as for `models.logits`.
+    Raises ValueError if a logit is not finite.
     """
     teacher_logits = models.logits(teacher, images)
     if not torch.isfinite(teacher_logits).all():
         raise ValueError("the teacher's logits are not all finite: it did not train")
     return teacher_logits
+
+
+def student_loss(profile, teacher_logits):
+    """The loss of a student for `training.train`: a function of (logits, labels, rows) of a batch.
+
+    It calls the function of this module that `profile.loss` names with the batch's rows of teacher_logits (n, classes),
+    and gives each of its keyword arguments the profile's value of that name. Raises ValueError for an unknown name.
+    """
+    function = globals().get(profile.loss)
+    if not inspect.isfunction(function):
+        raise ValueError(f"unknown loss {profile.loss!r}: it must be a function of kdutils.distillation")
+    parameters = inspect.signature(function).parameters.values()
+    settings = {p.name: getattr(profile, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return lambda logits, labels, rows: function(logits, teacher_logits[rows], labels, **settings)

@@ -1,6 +1,5 @@
 """Monte-Carlo dropout (Gal & Ghahramani 2016): the mean and spread of many passes with dropout on."""
 
-import sys
 import warnings
 from dataclasses import dataclass
 
@@ -10,9 +9,10 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from . import models
-from .profiles import derive_seed, whole_number
-from .training import seeded
-from .transfer import entropy
+from .plumbing import compute
+from .plumbing.checks import whole_number
+from .predictions import entropy
+from .profiles import derive_seed
 
 CHUNK = 1_000_000  # numbers that enter the stochastic part at once: 4 MB, so that they stay in the cache
 
@@ -49,7 +49,7 @@ class MCPrediction:
 
     @property
     def mutual_information(self):
-        """entropy − expected_entropy (n,): the part that the passes disagree about (the model's uncertainty)."""
+        """entropy − expected_entropy (n,): how much the passes disagree, the model's uncertainty."""
         return self.entropy - self.expected_entropy
 
 
@@ -60,10 +60,9 @@ def _active(module):
 def split(model):
     """(deterministic, stochastic): `model` cut before its first active dropout; modules are shared, not copied.
 
-    stochastic(deterministic(x)) is model(x). Nested `nn.Sequential`s are opened, and so are torchvision's VGG
-    and AlexNet. Where dropout hides in a module of another kind, that module stays whole; if it comes first,
-    nothing is cut off: every pass runs the whole of the model, and a warning says why.
-    ValueError if there is no active dropout anywhere.
+    stochastic(deterministic(x)) is model(x). Opens nested `nn.Sequential`s. A module of another kind that holds dropout
+    stays whole. If such a module comes first, nothing is cut off: every pass runs the whole of the model, and a warning
+    says why. Raises ValueError if there is no active dropout anywhere.
     """
     if not any(_active(module) for module in model.modules()):
         raise ValueError(
@@ -80,16 +79,10 @@ def split(model):
 
 def _steps(module):
     """The modules that `module` runs one after the other; `module` itself where that cannot be told."""
-    vision = sys.modules.get("torchvision.models")  # loaded already if `module` is of it
-    children = None
-    if type(module).forward is nn.Sequential.forward:
-        children = list(module)
-    elif vision and type(module).forward in (vision.VGG.forward, vision.AlexNet.forward):
-        children = [module.features, module.avgpool, nn.Flatten(), module.classifier]
-    if children is None or _hooked(module):  # its parts alone would not call its hooks
+    if type(module).forward is not nn.Sequential.forward or _hooked(module):  # its parts would not call its hooks
         yield module
     else:
-        for child in children:
+        for child in module:
             yield from _steps(child)
 
 
@@ -100,14 +93,13 @@ def _hooked(module):
 def predict(model, images, *, passes=100, seed=0, batch_size=100):
     """MCPrediction for `images` from `passes` passes with dropout on and everything else in evaluation mode.
 
-    What comes before the first active dropout runs once per image, the rest once per pass, in large batches,
-    in float32 on the model's device. Masks are independent between images and passes. Sums accumulate in
-    float64: memory does not grow with `passes`. The global random state and the training flags are put back.
-    Where the memory does not suffice for `batch_size` images at once, it is halved, which is said.
+    What comes before the first active dropout runs once for each image, the rest once for each pass, in large batches,
+    in float32 on the model's device. Masks are independent between images and passes. Sums accumulate in float64:
+    memory does not grow with `passes`. The global random state and the training flags are put back.
 
-    images: uint8 (n, 1, 28, 28), tensor or array (or floats, as the network takes them).
-    ValueError for no images, for passes that are no positive whole number, for a network without dropout, and
-    for outputs that are not finite.
+    images: uint8 as for `data.preprocess`, or float as the network takes them; tensor or array. batch_size: halved
+    while the memory is too small, and printed. Raises ValueError for no images, for passes that are no positive whole
+    number, for a network without dropout, and for outputs that are not finite.
     """
     passes = whole_number("passes", passes, minimum=1)
     batch_size = whole_number("batch_size", batch_size, minimum=1)
@@ -115,11 +107,10 @@ def predict(model, images, *, passes=100, seed=0, batch_size=100):
         raise ValueError("images must hold at least one image, got none")
     deterministic, stochastic = split(model)
     device = next(model.parameters()).device
-    training = {module: module.training for module in model.modules()}
 
-    def compute(size):
+    def predict_all(size):
         results = []
-        with torch.inference_mode(), seeded(derive_seed(seed, "mc_dropout"), device):
+        with compute.seeded(derive_seed(seed, "mc_dropout"), device):
             for start in range(0, len(images), size):
                 model.eval()
                 features = deterministic(models.batch_input(images[start : start + size], device))
@@ -130,11 +121,8 @@ def predict(model, images, *, passes=100, seed=0, batch_size=100):
                 results.append([*_accumulate(stochastic, features, passes, chunk), certain.cpu().numpy()])
         return results
 
-    try:
-        results = models.with_less_memory(compute, batch_size)
-    finally:
-        for module, flag in training.items():
-            module.training = flag
+    with compute.evaluation(model):
+        results = compute.with_less_memory(predict_all, batch_size)
     prediction = MCPrediction(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
     if not np.isfinite(prediction.mean).all():
         raise ValueError("the network's outputs are not all finite: it did not train, or the images are not")

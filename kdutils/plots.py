@@ -2,24 +2,34 @@
 
 import importlib.util
 import io
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.ticker import PercentFormatter
 
-from .runs import in_a_notebook_page, write_atomically
+from .plumbing.machine import in_a_notebook_page
+from .plumbing.store import write_atomically
 
-COLOURS = {  # the paper's; a network without distillation has the hue of its distilled twin, dashed
-    "TN": "#d62728",
-    "KD-SN1": "#6cb8e6",
-    "KD-SN2": "#1f4fbf",
-    "KD-SN3": "#0b9484",
-    "SN1": "#6cb8e6",
-    "SN2": "#1f4fbf",
-    "SN3": "#0b9484",
+
+class Style(NamedTuple):
+    """How a network is drawn: without distillation, in the colour of its distilled twin, dashed and hollow."""
+
+    colour: str
+    marker: str
+    dashed: bool = False
+
+
+STYLES = {  # the paper's colours
+    "TN": Style("#d62728", "o"),
+    "KD-SN1": Style("#6cb8e6", "^"),
+    "KD-SN2": Style("#1f4fbf", "s"),
+    "KD-SN3": Style("#0b9484", "D"),
+    "SN1": Style("#6cb8e6", "^", dashed=True),
+    "SN2": Style("#1f4fbf", "s", dashed=True),
+    "SN3": Style("#0b9484", "D", dashed=True),
 }
-MARKERS = {"TN": "o", "KD-SN1": "^", "KD-SN2": "s", "KD-SN3": "D", "SN1": "^", "SN2": "s", "SN3": "D"}
 
 
 def use_style():
@@ -29,14 +39,9 @@ def use_style():
 
 def network_style(name):
     """Keyword arguments for a line of network `name`: colour, marker, dashes, label."""
-    dashed = name in ("SN1", "SN2", "SN3")
-    return {
-        "color": COLOURS[name],
-        "marker": MARKERS[name],
-        "linestyle": "--" if dashed else "-",
-        "markerfacecolor": "white" if dashed else COLOURS[name],
-        "label": name,
-    }
+    colour, marker, dashed = STYLES[name]
+    line = {"color": colour, "marker": marker, "linestyle": "--" if dashed else "-"}
+    return line | {"markerfacecolor": "white" if dashed else colour, "label": name}
 
 
 def save_figure(figure, folder, name):
@@ -55,7 +60,7 @@ def save_figure(figure, folder, name):
 def explore(draw, **choices):
     """Show the figure that draw() makes; in a page that somebody looks at, with a slider or a list for each argument.
 
-    choices: {argument: (lowest, highest, step) or a list of options}; draw's defaults are where they begin.
+    choices: {argument: (lowest, highest, step) or a list of options}. They begin at draw's defaults.
     """
     if in_a_notebook_page() and importlib.util.find_spec("ipywidgets"):
         from IPython.display import display
@@ -90,11 +95,11 @@ def calibration_curves(curves, title, bands=None, spread=None):
             chance = {"color": "0.8", "linewidth": 7, "zorder": 0, "label": None if i else "by chance (95 %)"}
             above.vlines(x, low, high, **chance)
         if spread:
-            above.vlines(x, *(side[full] for side in spread[name]), color=COLOURS[name], linewidth=1.5)
+            above.vlines(x, *(side[full] for side in spread[name]), color=STYLES[name].colour, linewidth=1.5)
         width = (bins.upper - bins.lower) * 0.9 / len(curves)
         left = bins.lower + (bins.upper - bins.lower) * 0.05 + i * width
-        hatch = "///" if name in ("SN1", "SN2", "SN3") else None
-        below.bar(left, bins.count, width, align="edge", color=COLOURS[name], hatch=hatch, edgecolor="white")
+        filling = {"color": STYLES[name].colour, "hatch": "///" if STYLES[name].dashed else None}
+        below.bar(left, bins.count, width, align="edge", edgecolor="white", **filling)
         if len(curves) <= 2:
             for x, count in zip(left + width / 2, bins.count, strict=True):
                 if count:

@@ -1,44 +1,26 @@
-"""The settings of an experiment at three scales, and the seeds that derive from one."""
+"""The settings of an experiment at three scales, the seeds that derive from one, and who owns a shared network."""
 
 import hashlib
 import math
 import numbers
 import re
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+
+from .plumbing.checks import check_seed, check_soft_weight, check_temperature, whole_number
 
 
-def whole_number(name, value, minimum):
-    """`value` as an int; ValueError naming `name` unless it is a whole number of at least `minimum`."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < minimum:
-        raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
-    return int(value)
-
-
-def check_seed(value):
-    """`value` as an int; ValueError unless it is a whole number from 0 to 2**32 - 1."""
-    if whole_number("seed", value, minimum=0) >= 2**32:
-        raise ValueError(f"seed must be below 2**32, got {value}")
-    return int(value)
-
-
-def check_temperature(value):
-    """ValueError unless `value` is a finite number above 0."""
-    if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
-        raise ValueError(f"temperature must be a finite number above 0, got {value!r}")
-
-
-def check_soft_weight(value):
-    """ValueError unless `value` is a number in [0, 1]."""
-    if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-        raise ValueError(f"soft_weight must be a number in [0, 1], got {value!r}")
+def _of_distillation(default):
+    """A field that only distilled networks depend on."""
+    return field(default=default, metadata={"distillation": True})
 
 
 @dataclass(frozen=True)
 class Profile:
     """How large an experiment is and how its networks are trained.
 
-    A variant is a `dataclasses.replace` of a known profile with a `name` of its own: the name is the
-    folder in which its networks lie. Every field is checked; a wrong one is a ValueError.
+    A variant is a `dataclasses.replace` of a known profile with a `name` of its own: the name is the folder in which
+    its networks lie. A manifest without a field is taken to have that field's default. Raises ValueError for a wrong
+    field.
     """
 
     name: str
@@ -50,30 +32,36 @@ class Profile:
     peak_learning_rate: float  # of the one-cycle schedule
     mc_passes: int  # stochastic passes N of MC dropout
     weight_decay: float = 0.01
-    temperature: float = 4.0
-    soft_weight: float = 0.5  # weight of the soft-target term; the labels get the rest
-    scale_by_temperature_squared: bool = True
-    mc_soft_targets: bool = False  # the teacher's MC mean in the place of its output with dropout off
-    base: str = ""  # the profile whose teacher, and whatever else is the same, is shared; "" has its own
+    temperature: float = _of_distillation(4.0)
+    soft_weight: float = _of_distillation(0.5)  # weight of the soft-target term; the labels get the rest
+    scale_by_temperature_squared: bool = _of_distillation(True)
+    mc_soft_targets: bool = _of_distillation(False)  # the teacher's MC mean instead of its output with dropout off
+    loss: str = _of_distillation("distillation_loss")  # a function of `kdutils.distillation`
+    base: str = ""  # the profile that shares its teacher, and whatever else is the same; "": none
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", self.name):
             raise ValueError(f"name must be lower-case letters, digits, '.', '_', '-', got {self.name!r}")
-        for field in ("train_images", "validation_images", "test_images", "epochs", "batch_size", "mc_passes"):
-            whole_number(field, getattr(self, field), minimum=1)
-        for field in ("peak_learning_rate", "weight_decay"):
-            value = getattr(self, field)
+        for name in ("train_images", "validation_images", "test_images", "epochs", "batch_size", "mc_passes"):
+            whole_number(name, getattr(self, name), minimum=1)
+        for name in ("peak_learning_rate", "weight_decay"):
+            value = getattr(self, name)
             if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
-                raise ValueError(f"{field} must be a finite number of at least 0, got {value!r}")
+                raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
         check_temperature(self.temperature)
         check_soft_weight(self.soft_weight)
-        for field in ("scale_by_temperature_squared", "mc_soft_targets"):
-            if not isinstance(getattr(self, field), bool):
-                raise ValueError(f"{field} must be True or False, got {getattr(self, field)!r}")
+        for name in ("scale_by_temperature_squared", "mc_soft_targets"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if not isinstance(self.loss, str) or not self.loss.isidentifier():
+            raise ValueError(f"loss must be the name of a function of kdutils.distillation, got {self.loss!r}")
         base = resolve(self.base) if self.base else self
-        for field in ("train_images", "validation_images", "test_images"):
-            if getattr(base, field) != getattr(self, field):
-                raise ValueError(f"{field} must be its base's {getattr(base, field)}, got {getattr(self, field)}")
+        for name in ("train_images", "validation_images", "test_images"):
+            if getattr(base, name) != getattr(self, name):
+                raise ValueError(f"{name} must be its base's {getattr(base, name)}, got {getattr(self, name)}")
+
+
+DEFAULTS = {field.name: field.default for field in fields(Profile) if field.default is not MISSING}
 
 
 PROFILES = {
@@ -87,9 +75,9 @@ PROFILES = {
 
 
 def variants(profile):
-    """{name: changed fields}: one choice each that the paper leaves open, made otherwise than by `profile`.
+    """{name: changed fields}: for each choice that the paper leaves open, another one than that of `profile`.
 
-    None of a variant itself: one choice at a time.
+    Empty for a variant: one choice at a time.
     """
     return (
         {}
@@ -107,7 +95,7 @@ def variants(profile):
 def resolve(profile):
     """The Profile for a known name, such as "quick" or its variant "quick-t8", or `profile` itself if it is one.
 
-    ValueError lists the known names.
+    Raises ValueError, which lists the known names, for any other.
     """
     if isinstance(profile, Profile):
         return profile
@@ -121,11 +109,37 @@ def resolve(profile):
     return PROFILES[profile]
 
 
+def owner(profile, *, teacher=False, distilled=False):
+    """The Profile in whose folder a network lies: that of its base, where the two differ in nothing that it depends on.
+
+    A teacher is always its base's. A network without distillation depends on no field of distillation.
+    """
+    if not profile.base:
+        return profile
+    base = resolve(profile.base)
+    other = {"name", "base"} | {field.name for field in fields(Profile) if field.metadata.get("distillation")}
+    same = all(getattr(base, key) == value for key, value in asdict(profile).items() if key not in other)
+    return owner(base, teacher=teacher, distilled=distilled) if teacher or (same and not distilled) else profile
+
+
 def derive_seed(seed, *purpose):
     """A 63-bit seed for one purpose, e.g. ``derive_seed(0, "SN2", "initialisation")``.
 
-    Seeds of different purposes are independent (SHA-256), so that no two parts of a run share a random
-    stream unless they are meant to.
+    Seeds of different purposes are independent (SHA-256): two parts of a run share a random stream only if their
+    purposes are equal.
     """
     words = "/".join(map(str, (whole_number("seed", seed, minimum=0), *purpose)))
     return int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big") >> 1
+
+
+def parse_seeds(seeds):
+    """Whole numbers from 0, a list of them, or text such as "0-9" or "0,2,5-7", as a sorted list; else ValueError."""
+    if isinstance(seeds, str) and re.fullmatch(r" *\d+(-\d+)? *(, *\d+(-\d+)? *)*", seeds):
+        ranges = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
+        if sum(ends[-1] - ends[0] for ends in ranges) > 10_000:
+            raise ValueError(f"seeds must be at most 10,000, got {seeds!r}")
+        seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)] or seeds
+    listed = seeds if isinstance(seeds, list) else [seeds]
+    if not listed or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in listed):
+        raise ValueError(f'seeds must be like 0, "0,1,2" or "0-9", got {seeds!r}')
+    return sorted({check_seed(seed) for seed in listed})

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .calibration import check_confidence, check_probabilities
+from .plumbing.checks import check_confidence, check_probabilities
 
 SMALLEST_VARIANCE = 1e-8  # of the teacher's confidence; below it skill means nothing
 
@@ -22,7 +22,7 @@ def _pair(teacher, student, check, what):
 def mupe(teacher_confidence, student_confidence):
     """Mean uncertainty prediction error: mean (c_T − c_S)² (Amara & Clark 2020).
 
-    Both (n,) in [0, 1], of the same images in the same order; ValueError otherwise.
+    Both (n,) in [0, 1], of the same images in the same order. Raises ValueError otherwise.
     """
     teacher, student = _pair(teacher_confidence, student_confidence, check_confidence, "confidence")
     return float(((teacher - student) ** 2).mean())
@@ -62,12 +62,6 @@ def mupe_parts(teacher_confidence, student_confidence):
     )
 
 
-def entropy(probabilities):
-    """−Σ p log p over the last axis, in nats; 0 log 0 = 0."""
-    logarithms = np.log(probabilities, where=probabilities > 0, out=np.zeros_like(probabilities))
-    return -(probabilities * logarithms).sum(-1)
-
-
 def top1_agreement(teacher_probabilities, student_probabilities):
     """Fraction of images for which both (n, classes) name the same class (Stanton et al. 2021)."""
     teacher, student = _pair(teacher_probabilities, student_probabilities, check_probabilities, "probabilities")
@@ -75,8 +69,10 @@ def top1_agreement(teacher_probabilities, student_probabilities):
 
 
 def kl_divergence(teacher_probabilities, student_probabilities):
-    """Mean KL(teacher ‖ student) in nats (Stanton et al. 2021); infinite where the student rules out what the
-    teacher allows. Both (n, classes)."""
+    """Mean KL(teacher ‖ student) in nats (Stanton et al. 2021). Both (n, classes).
+
+    Infinite where the student gives probability 0 to a class that the teacher allows.
+    """
     teacher, student = _pair(teacher_probabilities, student_probabilities, check_probabilities, "probabilities")
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(teacher > 0, teacher * (np.log(teacher) - np.log(student)), 0.0)

@@ -4,12 +4,11 @@ import copy
 import shutil
 from pathlib import Path
 
+import kdutils as kd
 import pytest
 import torch
 from hypothesis import settings
 from torch._subclasses.fake_tensor import FakeTensorMode
-
-import kdutils as kd
 
 HERE = Path(__file__).parent
 SLOW = ("test_mc_dropout", "test_training", "test_runs", "test_package")  # these wait for training
@@ -34,6 +33,16 @@ def scratch(tmp_path):
     """A folder that is gone afterwards: copies of MNIST and of networks are large."""
     yield tmp_path
     shutil.rmtree(tmp_path)
+
+
+@pytest.fixture
+def repository(scratch, monkeypatch):
+    """An empty repository as the working directory."""
+    (scratch / "notebooks").mkdir()
+    (scratch / "pyproject.toml").touch()
+    monkeypatch.chdir(scratch)
+    monkeypatch.delenv("KDUTILS_PROFILE", raising=False)
+    return scratch
 
 
 @pytest.fixture(scope="session")

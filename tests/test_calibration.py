@@ -4,8 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import brier_score_loss, log_loss
-
 from kdutils.calibration import (
     bin_index,
     brier_score,
@@ -16,6 +14,7 @@ from kdutils.calibration import (
     reliability_bins,
     signed_gap,
 )
+from sklearn.metrics import brier_score_loss, log_loss
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -1,12 +1,12 @@
 import hashlib
 import shutil
 
+import kdutils as kd
 import numpy as np
 import pytest
 import torch
-
-import kdutils as kd
 from kdutils import data
+from kdutils.plumbing import fetch
 
 CHANGED = b"\x00" * 10_008
 
@@ -117,18 +117,29 @@ def test_preprocess_takes_arrays_and_tensors_and_leaves_them_alone(mnist):
         np.zeros((2, 1, 28, 28), np.float32),
         np.zeros((2, 1, 28, 28), np.int64),
         np.zeros((2, 28, 28), np.uint8),
-        np.zeros((2, 1, 32, 32), np.uint8),
+        np.zeros((2, 1, 33, 28), np.uint8),
         np.zeros((1, 28, 28), np.uint8),
     ],
 )
 def test_preprocess_refuses_other_types_and_shapes(wrong):
-    with pytest.raises(ValueError, match=r"images must be uint8 \(n, 1, 28, 28\), got"):
+    with pytest.raises(
+        ValueError, match=r"images must be uint8 \(n, channels, height, width\) with sides of at most 32, got"
+    ):
         data.preprocess(wrong)
+
+
+@pytest.mark.parametrize(("height", "width", "top", "left"), [(32, 32, 0, 0), (8, 8, 12, 12), (27, 31, 2, 0)])
+def test_images_of_any_size_and_colour_are_padded_to_32(height, width, top, left):
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, height, width), np.uint8)
+    found = data.preprocess(images).numpy()
+    expected = np.full((2, 3, 32, 32), -0.1307 / 0.3081)
+    expected[:, :, top : top + height, left : left + width] = (images / 255 - 0.1307) / 0.3081
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_data_lie_where_the_environment_says(monkeypatch, scratch, stored):
     monkeypatch.setenv("KDUTILS_DATA", str(stored))
-    monkeypatch.setattr(data, "SOURCES", {})
+    monkeypatch.setattr(fetch, "SOURCES", {})
     monkeypatch.chdir(scratch)
     assert data.default_root() == stored
     assert len(data.load_mnist().test_labels) == 10_000
@@ -147,8 +158,8 @@ def test_a_damaged_file_is_named(monkeypatch, stored, name):
     content = bytearray((stored / name).read_bytes())
     content[-1] ^= 1
     (stored / name).write_bytes(content)
-    monkeypatch.setattr(data, "SOURCES", {})
-    with pytest.raises(ValueError, match=f"{name} is damaged") as error:
+    monkeypatch.setattr(fetch, "SOURCES", {})
+    with pytest.raises(ValueError, match=f"{name} is corrupt") as error:
         data.load_mnist(stored)
     assert all(other not in str(error.value) for other in data.FILES if other != name)
 
@@ -158,14 +169,14 @@ def test_missing_files_are_fetched_and_the_others_kept(monkeypatch, stored, copi
     missing, kept = "train-labels-idx1-ubyte", root / "t10k-labels-idx1-ubyte"
     (root / missing).unlink()
     before = kept.stat().st_mtime_ns, kept.stat().st_ino
-    monkeypatch.setattr(data, "SOURCES", {"a copy": copies})
+    monkeypatch.setattr(fetch, "SOURCES", {"a copy": copies})
     assert data.load_mnist(root).train_labels[:3].tolist() == [5, 0, 4]
     assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == before
     assert hashlib.md5((root / missing).read_bytes()).hexdigest() == data.FILES[missing]
 
 
 def test_a_new_folder_gets_the_four_files_and_nothing_else(monkeypatch, scratch, copies):
-    monkeypatch.setattr(data, "SOURCES", {"a copy": copies})
+    monkeypatch.setattr(fetch, "SOURCES", {"a copy": copies})
     root = scratch / "not" / "there"
     data.load_mnist(root)
     assert visible(root) == sorted(data.FILES)
@@ -176,7 +187,7 @@ def test_the_next_source_is_asked_when_one_fails(monkeypatch, scratch, copies):
         (folder / "half a file").write_bytes(b"half")
         raise OSError("no route to host")
 
-    monkeypatch.setattr(data, "SOURCES", {"a mirror": fails, "a copy": copies})
+    monkeypatch.setattr(fetch, "SOURCES", {"a mirror": fails, "a copy": copies})
     assert len(data.load_mnist(scratch).train_labels) == 60_000
     assert visible(scratch) == sorted(data.FILES)
 
@@ -189,7 +200,7 @@ def test_if_every_source_fails_one_error_says_all(monkeypatch, scratch):
     def broken(folder):
         raise RuntimeError
 
-    monkeypatch.setattr(data, "SOURCES", {"a mirror": unreachable, "a package": broken})
+    monkeypatch.setattr(fetch, "SOURCES", {"a mirror": unreachable, "a package": broken})
     with pytest.raises(FileNotFoundError) as error:
         data.load_mnist(scratch)
     message = str(error.value)
@@ -207,8 +218,8 @@ def test_a_damaged_download_is_not_put_in_place(monkeypatch, scratch, copies):
         (folder / "t10k-labels-idx1-ubyte").write_bytes(CHANGED)
         return folder
 
-    monkeypatch.setattr(data, "SOURCES", {"a mirror": damaged})
-    with pytest.raises(FileNotFoundError, match="t10k-labels-idx1-ubyte is damaged"):
+    monkeypatch.setattr(fetch, "SOURCES", {"a mirror": damaged})
+    with pytest.raises(FileNotFoundError, match="t10k-labels-idx1-ubyte is corrupt"):
         data.load_mnist(scratch)
     assert not (scratch / "t10k-labels-idx1-ubyte").exists()
     for name in visible(scratch):

@@ -3,11 +3,10 @@ import math
 
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional as F
-
 from kdutils import data, models
 from kdutils.distillation import distillation_loss, soft_targets
+from torch import nn
+from torch.nn import functional as F
 
 N, CLASSES = 6, 10
 

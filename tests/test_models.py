@@ -3,9 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
-
 from kdutils import data, models
+from torch import nn
 
 COUNTS = {"TN": 14_913_226, "SN1": 4_265_066, "SN2": 4_721_610, "SN3": 14_913_226}
 WEIGHT_LAYERS = {"TN": 16, "SN1": 4, "SN2": 7, "SN3": 16}

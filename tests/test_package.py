@@ -3,9 +3,8 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 import kdutils as kd
+import pytest
 
 BLOCK_TORCH = """
 import sys
@@ -23,7 +22,7 @@ run = kd.Run({profile}, 0, {root!r}, read_only=True)
 teacher, student = run.predictions("SN1"), run.predictions("KD-SN1")
 ece = kd.calibration.expected_calibration_error(student.confidence, student.correct)
 mupe = kd.transfer.mupe(teacher.confidence, student.confidence)
-run.history("SN1"), kd.runs.provenance()
+run.history("SN1"), kd.plumbing.machine.provenance()
 print(ece, mupe)
 """
 DRAW = """

@@ -2,11 +2,11 @@ import dataclasses
 import json
 import math
 
+import kdutils as kd
 import pytest
 from checkout import ROOT
-
-import kdutils as kd
-from kdutils.profiles import check_soft_weight, check_temperature, derive_seed, resolve, whole_number
+from kdutils.plumbing.checks import check_soft_weight, check_temperature, whole_number
+from kdutils.profiles import derive_seed, parse_seeds, resolve
 
 
 def variant(**changes):
@@ -158,3 +158,29 @@ def test_the_papers_scale_has_the_settings_that_the_rule_chooses():
     assert record["chosen"] == chosen
     paper = kd.PROFILES["paper"]
     assert (paper.peak_learning_rate, paper.epochs) == (chosen["peak_learning_rate"], chosen["epochs"])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (0, [0]),
+        (7, [7]),
+        ([3, 1, 1], [1, 3]),
+        ("5", [5]),
+        ("0-3", [0, 1, 2, 3]),
+        ("0,2,5-7", [0, 2, 5, 6, 7]),
+        ("5-7, 6 ,0", [0, 5, 6, 7]),
+        ("4-4", [4]),
+    ],
+)
+def test_seeds_that_are_understood(given, expected):
+    assert parse_seeds(given) == expected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["", " ", "a", "-1", "1-", "3-1", "1,,2", "1.5", "0-2-4", "1 2", -1, 1.0, None, True, [], [-1], ["1"], [0.5]],
+)
+def test_seeds_that_are_refused(wrong):
+    with pytest.raises(ValueError, match="seeds must be"):
+        parse_seeds(wrong)

@@ -1,9 +1,9 @@
 """The README's generated sentences and cells say what the verdicts are."""
 
+import pages
 import pytest
 import report
-
-from kdutils.runs import parse_seeds
+from kdutils.profiles import parse_seeds
 
 FOUND = {"C3": "not reproduced", "C5": "reproduced", "C6": "reproduced", "C7": "inconclusive"}
 
@@ -121,14 +121,14 @@ def test_what_is_measured_between_bars_does_not_end_its_cell():
 def test_what_another_training_would_change():
     means = {"temperature 4, as chosen": 0.45, "temperature 1": -0.1, "temperature 16": 0.9, "no T²": 0.2}
     claims = {"C5: a": {"means": means, "turned": []}, "C6: b": {"means": means, "turned": ["temperature 1", "no T²"]}}
-    found = report.sensitivity({"profile": "quick", "seeds": [0, 1, 2], "claims": claims}).splitlines()
+    found = pages.sensitivity({"profile": "quick", "seeds": [0, 1, 2], "claims": claims}).splitlines()
     assert found[0].startswith(
         "Of our choices in training, 3 were made otherwise at `quick`, one at a time, with 3 seeds"
     )
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in found[-2:]]
     numbers = ["0.45", "-0.1, temperature 1", "0.9, temperature 16"]
     assert cells == [["C5: a", *numbers, "none"], ["C6: b", *numbers, "temperature 1; no T²"]]
-    assert report.sensitivity({"seeds": [], "claims": {}}).startswith("Nothing was trained otherwise")
+    assert pages.sensitivity({"seeds": [], "claims": {}}).startswith("Nothing was trained otherwise")
 
 
 @pytest.mark.parametrize(

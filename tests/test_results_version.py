@@ -2,11 +2,10 @@
 
 import copy
 
+import kdutils as kd
 import numpy as np
 import pytest
 import torch
-
-import kdutils as kd
 from kdutils import runs, training
 
 CHANGED = "results change with this code: raise kdutils.runs.RESULTS_VERSION, make the results again, renew the numbers"

@@ -5,18 +5,17 @@ import os
 import platform
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import asdict, replace
 
+import kdutils as kd
 import numpy as np
 import pytest
 import torch
-
-import kdutils as kd
-from kdutils import data, mc_dropout, models, runs, training
+from kdutils import data, distillation, mc_dropout, models, runs, training
+from kdutils.plumbing import checkpoint, store
 from kdutils.profiles import derive_seed
-from kdutils.runs import NETWORKS, from_parameters, parse_seeds, write_atomically
+from kdutils.runs import NETWORKS
+from torch.nn import functional as F
 
 STORED = {
     "TN": {"weights.safetensors", "history.json", "manifest.json", "soft_targets.npz"},
@@ -37,16 +36,6 @@ def copied(finished_run, scratch):
     return copy
 
 
-@pytest.fixture
-def repository(scratch, monkeypatch):
-    """An empty repository as the working directory."""
-    (scratch / "notebooks").mkdir()
-    (scratch / "pyproject.toml").touch()
-    monkeypatch.chdir(scratch)
-    monkeypatch.delenv("KDUTILS_PROFILE", raising=False)
-    return scratch
-
-
 def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -64,7 +53,7 @@ def edit_manifest(run, name, **changes):
     path = run.folder / name / "manifest.json"
     changed = json.loads(path.read_text()) | changes
     del changed["sha256"]
-    path.write_bytes(runs.to_json(changed | {"sha256": hashlib.sha256(runs.to_json(changed)).hexdigest()}))
+    path.write_bytes(store.to_json(changed | {"sha256": hashlib.sha256(store.to_json(changed)).hexdigest()}))
 
 
 def strings(value):
@@ -94,7 +83,7 @@ def test_manifest_says_what_was_made_of_what(finished_run, tiny, name):
     for part in ("train", "validation", "test"):
         images, labels = vars(finished_run.parts[part]).values()
         assert manifest["inputs"][part] == hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
-    assert manifest.pop("sha256") == hashlib.sha256(runs.to_json(manifest)).hexdigest()
+    assert manifest.pop("sha256") == hashlib.sha256(store.to_json(manifest)).hexdigest()
     assert manifest == finished_run.manifest(name)
 
 
@@ -113,7 +102,7 @@ def test_manifest_says_where_and_when_without_naming_the_machine(finished_run):
     assert set(manifest["seconds"]) == {"training", "evaluation", "prediction"}
     assert manifest["commit"] is None or re.fullmatch(r"[0-9a-f]{40}\+?", manifest["commit"])
     assert (manifest["device"], manifest["training_precision"]) in [("cpu", "float32"), ("cpu", "bfloat16")]
-    private = {str(finished_run.root), str(runs.project_root()), platform.node()} - {""}
+    private = {str(finished_run.root), str(store.project_root()), platform.node()} - {""}
     for text in strings(manifest):
         assert not text.startswith(("/", "~"))
         assert not any(word in text for word in private)
@@ -125,10 +114,11 @@ def test_history_has_every_epoch_and_the_accuracies_at_the_end(finished_run):
     assert [epoch["epoch"] for epoch in history["epochs"]] == [1, 2]
     assert all(set(epoch) == {"epoch", "loss", "validation_accuracy"} for epoch in history["epochs"])
     network = finished_run.network("SN1")
-    for part in ("train", "validation", "test"):
+    for part in ("train", "validation"):
         expected = training.accuracy(models.logits(network, parts[part].images), parts[part].labels)
         assert history[f"{part}_accuracy"] == expected
-    assert finished_run.history("TN").keys() == {"epochs", "train_accuracy", "validation_accuracy"}
+    assert len(history["step_losses"]) == 6
+    assert history.keys() == {"epochs", "step_losses", "train_accuracy", "validation_accuracy"}
 
 
 def test_soft_targets_are_the_teachers_logits_in_the_order_of_the_training_images(finished_run):
@@ -159,7 +149,7 @@ def test_confidences_near_1_come_back_within_a_hundred_thousandth(copied):
     with torch.no_grad():  # sure of one class, but not wholly, whatever was learned
         network.classifier[-1].weight.mul_(0.2)
         network.classifier[-1].bias[0] = 11
-    sure = runs.to_safetensors(network.state_dict())
+    sure = checkpoint.to_safetensors(network.state_dict())
     (run.folder / "SN1" / "weights.safetensors").write_bytes(sure)
     edit_manifest(
         run,
@@ -253,8 +243,8 @@ def test_another_seed_is_another_network_on_the_same_data(finished_run, tiny, sc
 def test_a_network_starts_from_the_same_weights_with_and_without_distillation(copied, monkeypatch):
     run, started = copied("TN"), {}
 
-    def stop(model, *_, name, teacher_logits, **__):
-        started[name] = model.state_dict(), teacher_logits
+    def stop(model, *_, name, loss=training.label_loss, **__):
+        started[name] = model.state_dict(), loss
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "train", stop)
@@ -263,8 +253,11 @@ def test_a_network_starts_from_the_same_weights_with_and_without_distillation(co
             run.network(name)
     for key, weights in started["SN1"][0].items():
         assert torch.equal(weights, started["KD-SN1"][0][key])
-    assert started["SN1"][1] is None
-    np.testing.assert_array_equal(started["KD-SN1"][1], run.soft_targets())
+    logits, labels, rows = torch.randn(5, 10), torch.arange(5), torch.tensor([3, 1, 4, 0, 5])
+    teacher_logits = torch.from_numpy(run.soft_targets())[rows]
+    assert started["SN1"][1](logits, labels, rows) == F.cross_entropy(logits, labels)
+    expected = distillation.distillation_loss(logits, teacher_logits, labels)
+    assert started["KD-SN1"][1](logits, labels, rows) == expected
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -301,7 +294,7 @@ def test_an_interrupted_network_is_gone_on_with_to_the_same_weights(finished_run
     assert read(run, "KD-SN1")["outputs"] == {}
 
     kd.Run(run.profile, 0, run.root, device="cpu").network("KD-SN1")
-    assert "KD-SN1: goes on after epoch 1 of 2" in capsys.readouterr().out
+    assert "KD-SN1: resumes after epoch 1 of 2" in capsys.readouterr().out
     assert set(files(run.folder / "KD-SN1")) == STORED["KD-SN1"] - {"predictions.npz"}
     straight = finished_run.manifest("KD-SN1")["outputs"]["weights.safetensors"]
     assert sha256(run.folder / "KD-SN1" / "weights.safetensors") == straight
@@ -309,7 +302,7 @@ def test_an_interrupted_network_is_gone_on_with_to_the_same_weights(finished_run
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [("train", "begun with other data or another teacher"), ("teacher", "distilled from another TN")],
+    [("train", r"made from other data \(train\)"), ("teacher", "distilled from another TN")],
 )
 def test_a_network_begun_with_other_data_or_another_teacher_is_not_gone_on_with(copied, monkeypatch, changed, said):
     run = copied("TN")
@@ -322,9 +315,7 @@ def test_a_network_begun_with_other_data_or_another_teacher_is_not_gone_on_with(
 def test_predictions_without_their_manifest_are_made_again(finished_run, copied):
     run = copied("SN1")
     outputs = read(run, "SN1")["outputs"]
-    history = {key: v for key, v in run.history("SN1").items() if key != "test_accuracy"}
-    old = hashlib.sha256(runs.to_json(history)).hexdigest()
-    edit_manifest(run, "SN1", outputs={"weights.safetensors": outputs["weights.safetensors"], "history.json": old})
+    edit_manifest(run, "SN1", outputs={file: outputs[file] for file in ("weights.safetensors", "history.json")})
     np.testing.assert_array_equal(run.predictions("SN1").mc_mean, finished_run.predictions("SN1").mc_mean)
     assert read(run, "SN1")["outputs"] == outputs
 
@@ -344,8 +335,9 @@ def test_what_other_settings_made_is_refused_with_what_differs(finished_run, ask
 
 def test_what_older_code_made_is_refused(finished_run, monkeypatch):
     monkeypatch.setattr(runs, "RESULTS_VERSION", runs.RESULTS_VERSION + 1)
+    run = kd.Run(finished_run.profile, 0, finished_run.root, device="cpu")
     with pytest.raises(ValueError, match="results_version is 2, asked for is 3"):
-        finished_run.predictions("SN1")
+        run.predictions("SN1")
 
 
 @pytest.mark.parametrize("damage", ["a flipped bit", "gone"])
@@ -368,7 +360,7 @@ def test_a_damaged_or_missing_file_is_named_and_made_again(finished_run, copied,
     if damage == "a flipped bit":
         path.write_bytes(content)
     np.testing.assert_array_equal(ask(run), ask(finished_run))
-    assert f"{name}/{file} is missing or damaged: it is made again" in capsys.readouterr().out
+    assert f"{name}/{file} is missing or corrupt: recomputing it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", [b"", b"z", b"\xff{}", b"{}", b"[]", b'{"results_version": 2}'])
@@ -376,7 +368,7 @@ def test_a_damaged_manifest_is_named_and_made_again(finished_run, copied, capsys
     run = copied("SN1")
     (run.folder / "SN1" / "manifest.json").write_bytes(content)
     np.testing.assert_array_equal(run.predictions("SN1").mc_mean, finished_run.predictions("SN1").mc_mean)
-    assert "SN1/manifest.json is damaged: SN1 is made again" in capsys.readouterr().out
+    assert "SN1/manifest.json is corrupt: recomputing SN1" in capsys.readouterr().out
 
 
 def test_a_manifest_with_one_number_altered_is_damaged(finished_run, copied, capsys):
@@ -384,7 +376,7 @@ def test_a_manifest_with_one_number_altered_is_damaged(finished_run, copied, cap
     path = run.folder / "SN1" / "manifest.json"
     path.write_text(path.read_text().replace('"training": ', '"training": 1'))
     np.testing.assert_array_equal(run.predictions("SN1").mc_mean, finished_run.predictions("SN1").mc_mean)
-    assert "SN1/manifest.json is damaged: SN1 is made again" in capsys.readouterr().out
+    assert "SN1/manifest.json is corrupt: recomputing SN1" in capsys.readouterr().out
 
 
 def test_a_run_computes_with_the_threads_that_slurm_grants(tiny, scratch, monkeypatch):
@@ -396,23 +388,6 @@ def test_a_run_computes_with_the_threads_that_slurm_grants(tiny, scratch, monkey
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
-
-
-def test_threads_follow_what_the_process_is_granted(monkeypatch, tmp_path):
-    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
-    machine = runs.available_threads(tmp_path / "none")
-    assert 1 <= machine == len(os.sched_getaffinity(0))
-    quota = tmp_path / "cpu.max"
-    for content, granted in {
-        "max 100000": machine,
-        "100000 100000": 1,
-        "50000 100000": 1,
-        "99900000 100000": machine,
-    }.items():
-        quota.write_text(content)
-        assert runs.available_threads(quota) == granted
-    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
-    assert runs.available_threads(tmp_path / "none") == 1
 
 
 @pytest.mark.parametrize("ask", ["network", "predictions", "history"])
@@ -508,174 +483,6 @@ def test_a_run_lies_in_the_repository_unless_told_otherwise(repository):
     assert kd.Run("smoke", 2).folder == repository / "runs" / "smoke" / "seed-2"
 
 
-# Writing
-
-
-def test_a_file_is_replaced_whole_and_its_folder_made(scratch):
-    path = scratch / "new" / "folder" / "file.json"
-    for content in (b"one", b"another"):
-        write_atomically(path, content)
-        assert path.read_bytes() == content
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_if_writing_fails_the_old_content_stays_and_nothing_else(scratch):
-    path, folder = scratch / "file.json", scratch / "folder"
-    folder.mkdir()
-    write_atomically(path, b"old")
-    with pytest.raises(TypeError):
-        write_atomically(path, "no bytes")
-    with pytest.raises(OSError, match="folder"):
-        write_atomically(folder, b"new")
-    assert path.read_bytes() == b"old"
-    assert set(scratch.iterdir()) == {path, folder}
-
-
-def test_tensors_come_back_from_bytes():
-    tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1, 2])}
-    found = runs.from_safetensors(runs.to_safetensors(tensors))
-    assert {key: value.tolist() for key, value in found.items()} == {"a": [[0, 1, 2], [3, 4, 5]], "b": [1, 2]}
-
-
-# What the notebooks call
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (0, [0]),
-        (7, [7]),
-        ([3, 1, 1], [1, 3]),
-        ("5", [5]),
-        ("0-3", [0, 1, 2, 3]),
-        ("0,2,5-7", [0, 2, 5, 6, 7]),
-        ("5-7, 6 ,0", [0, 5, 6, 7]),
-        ("4-4", [4]),
-    ],
-)
-def test_seeds_that_are_understood(given, expected):
-    assert parse_seeds(given) == expected
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    ["", " ", "a", "-1", "1-", "3-1", "1,,2", "1.5", "0-2-4", "1 2", -1, 1.0, None, True, [], [-1], ["1"], [0.5]],
-)
-def test_seeds_that_are_refused(wrong):
-    with pytest.raises(ValueError, match="seeds must be"):
-        parse_seeds(wrong)
-
-
-PARAMETERS = {"profile": "smoke", "seed": 0, "device": "cpu", "runs": "", "data": ""}
-
-
-def test_parameters_give_a_run_for_each_seed(repository, capsys):
-    opened = from_parameters(**PARAMETERS, seeds="1-2", source="runs")
-    assert [run.seed for run in opened] == [1, 2]
-    assert [run.folder for run in opened] == [repository / "runs" / "smoke" / f"seed-{k}" for k in (1, 2)]
-    assert {run.output for run in opened} == {repository / "runs" / "smoke"}
-    assert not any(run.read_only for run in opened)
-    printed = capsys.readouterr().out
-    assert "profile smoke: 1,000 training, 500 validation, 500 test images, 1 epochs, 5 passes" in printed
-    assert "seeds 1, 2" in printed
-    assert str(repository) not in printed
-
-
-def test_without_seeds_there_is_one_run(repository):
-    assert [run.seed for run in from_parameters(**PARAMETERS | {"seed": 4})] == [4]
-    assert [run.seed for run in from_parameters(**PARAMETERS | {"seed": 4}, seeds="", source="runs")] == [4]
-
-
-def test_results_are_only_read_and_figures_go_elsewhere(repository):
-    (run,) = from_parameters(**PARAMETERS, seeds="", source="results")
-    assert run.read_only
-    assert run.folder == repository / "results" / "smoke" / "seed-0"
-    assert run.output == repository / "runs" / "reference" / "smoke"
-
-
-def test_runs_lie_in_the_asked_for_folder(repository, tmp_path):
-    (run,) = from_parameters(**PARAMETERS | {"runs": str(tmp_path / "mine")})
-    assert run.folder == tmp_path / "mine" / "smoke" / "seed-0"
-    assert run.output == tmp_path / "mine" / "smoke"
-
-
-def test_the_environment_overrides_the_profile(repository, monkeypatch):
-    monkeypatch.setenv("KDUTILS_PROFILE", "quick")
-    assert from_parameters(**PARAMETERS)[0].profile is kd.PROFILES["quick"]
-    monkeypatch.setenv("KDUTILS_PROFILE", "huge")
-    with pytest.raises(ValueError, match="unknown profile 'huge'"):
-        from_parameters(**PARAMETERS)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"source": "paper"}, "unknown source 'paper': known are results, runs"),
-        ({"profile": "huge"}, "unknown profile 'huge'"),
-        ({"profile": 1}, "unknown profile 1"),
-        ({"device": "gpu"}, "unknown device 'gpu'"),
-        ({"seed": "x"}, "seed must be a whole number of at least 0, got 'x'"),
-        ({"seed": 1.5}, "seed must be a whole number"),
-        ({"seeds": "x-y"}, "seeds must be"),
-        ({"runs": None}, "runs must be a folder's path or an empty string, got None"),
-        ({"runs": 3}, "runs must be"),
-        ({"data": False}, "data must be"),
-    ],
-)
-def test_a_wrong_parameter_is_refused(repository, wrong, message):
-    with pytest.raises(ValueError, match=message):
-        from_parameters(**PARAMETERS | {"seeds": "", "source": "runs"} | wrong)
-    assert not (repository / "runs").exists()
-
-
-@pytest.mark.parametrize("injected", ["profile = 'smoke'\\nseed = 1", "seed = 1\\nepochs = 3"])
-def test_an_injected_parameter_that_no_notebook_has_is_refused(repository, injected):
-    code = f"""
-from IPython.core.interactiveshell import InteractiveShell
-from kdutils.runs import from_parameters
-shell = InteractiveShell.instance()
-shell.run_cell("# Parameters\\n{injected}\\n", store_history=True)
-try:
-    from_parameters(profile="smoke", seed=1, device="cpu", runs="", data="")
-except ValueError as error:
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)
-    if "epochs" in injected:
-        assert done.stdout.strip() == "unknown parameter epochs: known are profile, seed, device, runs, data"
-    else:
-        assert "seeds 1" in done.stdout
-
-
-def test_finish_leaves_the_proof_that_a_notebook_ran_to_its_end(tiny, scratch, capsys):
-    run = kd.Run(tiny, 0, scratch)
-    runs.finish("02_teacher", run)
-    (proof,) = scratch.rglob("*.json")
-    assert proof.name == "02_teacher.json"
-    record = json.loads(proof.read_text())
-    assert record["notebook"] == "02_teacher"
-    assert record["seconds"] >= 0
-    assert record["versions"] == runs.provenance()["versions"]
-    assert str(scratch) not in proof.read_text()
-    printed = capsys.readouterr().out
-    assert record["made"] in printed
-    assert platform.python_version() in printed
-
-
-def test_provenance_does_not_need_every_package(monkeypatch):
-    version = runs.metadata.version
-
-    def without_torchvision(name):
-        if name == "torchvision":
-            raise runs.metadata.PackageNotFoundError(name)
-        return version(name)
-
-    monkeypatch.setattr(runs.metadata, "version", without_torchvision)
-    versions = runs.provenance()["versions"]
-    assert versions["torch"] == version("torch")
-    assert versions.get("torchvision") is None
-
-
 # Variants
 
 
@@ -733,9 +540,60 @@ def test_soft_targets_from_the_mc_mean(variant, finished_run, tiny):
 
 def test_a_manifest_from_before_a_setting_existed_is_of_what_held_then(copied):
     run = copied("SN1")
-    profile = {key: value for key, value in read(run, "SN1")["profile"].items() if key not in runs.LATER}
+    later = ("loss", "mc_soft_targets", "base")
+    profile = {key: value for key, value in read(run, "SN1")["profile"].items() if key not in later}
     edit_manifest(run, "SN1", profile=profile)
     assert run.has("SN1")
     edit_manifest(run, "SN1", profile=profile | {"base": "quick"})
     with pytest.raises(ValueError, match="base is 'quick', asked for is ''"):
         run.has("SN1")
+
+
+# Other data
+
+
+@pytest.fixture
+def colours():
+    """Parts of the tiny profile's sizes: 8 x 8 images of three colours."""
+    rng = np.random.default_rng(0)
+    sizes = {"train": 30, "validation": 20, "test": 50}
+    return {
+        name: data.Part(rng.integers(0, 256, (n, 3, 8, 8), np.uint8), (np.arange(n) % 10).astype(np.uint8))
+        for name, n in sizes.items()
+    }
+
+
+def test_other_data_go_through_training_distillation_and_prediction(tiny, scratch, colours):
+    run = kd.Run(tiny, 0, scratch, device="cpu", parts=colours)
+    made = run.predictions("KD-SN1")
+    np.testing.assert_array_equal(made.labels, colours["test"].labels)
+    assert run.network("KD-SN1").features[0].in_channels == 3
+    assert (made.mc_variance > 0).all()
+    again = kd.Run(tiny, 0, scratch, device="cpu", parts=colours)
+    np.testing.assert_array_equal(again.predictions("KD-SN1").mc_mean, made.mc_mean)
+
+
+@pytest.mark.parametrize("ask", ["network", "predictions", "history", "manifest", "has"])
+def test_what_other_data_made_is_refused(tiny, scratch, colours, ask):
+    kd.Run(tiny, 0, scratch, device="cpu", parts=colours).network("SN1")
+    changed = colours | {"test": data.Part(colours["test"].images[::-1].copy(), colours["test"].labels)}
+    with pytest.raises(ValueError, match=r"SN1 was made from other data \(test\)"):
+        getattr(kd.Run(tiny, 0, scratch, device="cpu", parts=changed), ask)("SN1")
+    for read_only in (False, True):
+        with pytest.raises(ValueError, match=r"SN1 was made from other data \(data\)"):
+            getattr(kd.Run(tiny, 0, scratch, device="cpu", read_only=read_only), ask)("SN1")
+
+
+def test_mnist_results_are_refused_for_other_data(finished_run, colours):
+    run = kd.Run(finished_run.profile, 0, finished_run.root, device="cpu", parts=colours)
+    with pytest.raises(ValueError, match=r"SN1 was made from other data \(train, validation, test\)"):
+        run.predictions("SN1")
+
+
+@pytest.mark.parametrize("wrong", ["a part is missing", "a part is too small"])
+def test_parts_that_are_not_of_the_profiles_sizes_are_refused(tiny, scratch, colours, wrong):
+    part = colours.pop("test")
+    if wrong == "a part is too small":
+        colours["test"] = data.Part(part.images[1:], part.labels[1:])
+    with pytest.raises(ValueError, match=r"parts must hold as many images as the profile says, .*'test': 50.*, got"):
+        kd.Run(tiny, 0, scratch, parts=colours)

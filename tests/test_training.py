@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from kdutils import data, models, training
+from kdutils.distillation import distillation_loss, student_loss
+from kdutils.plumbing.compute import precision
+from kdutils.training import accuracy, train
 from torch import nn
 from torch.nn import functional as F
-
-from kdutils import data, models
-from kdutils.distillation import distillation_loss
-from kdutils.training import accuracy, precision, seeded, train
 
 CPU = torch.device("cpu")
 
@@ -71,23 +71,62 @@ def test_same_seed_same_weights_whatever_the_global_seed(trained):
 
 def test_history_has_loss_and_validation_accuracy_of_each_epoch(trained, parts, tiny, capsys):
     network, history = trained()
-    assert [list(epoch) for epoch in history] == [["epoch", "loss", "validation_accuracy"]] * 2
-    assert [epoch["epoch"] for epoch in history] == [1, 2]
+    assert [list(epoch) for epoch in history["epochs"]] == [["epoch", "loss", "validation_accuracy"]] * 2
+    assert [epoch["epoch"] for epoch in history["epochs"]] == [1, 2]
     output = models.logits(network, parts["validation"].images, dtype=precision(CPU))
-    assert history[-1]["validation_accuracy"] == accuracy(output, parts["validation"].labels)
+    assert history["epochs"][-1]["validation_accuracy"] == accuracy(output, parts["validation"].labels)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["SN1 epoch 1/2", "SN1 epoch 2/2"]
     assert not any(module.training for module in network.modules())
+
+
+def test_history_has_the_loss_of_every_step(trained, tiny):
+    """Of batches of 12, 12 and 6 images: their mean, image by image, is the epoch's."""
+    _, history = trained()
+    losses = np.reshape(history["step_losses"], (2, 3))
+    means = losses @ np.array([12, 12, 6]) / 30
+    assert means.tolist() == pytest.approx([epoch["loss"] for epoch in history["epochs"]], abs=2e-5)
+    assert losses[0, 0] != losses[0, 1]
+
+
+def test_a_step_by_hand(parts, tiny):
+    """Predict, loss, gradient, move: AdamW's first step at the one-cycle schedule's first rate."""
+    network, by_hand = perceptron(), perceptron()
+    images, labels = torch.from_numpy(parts["train"].images[:12]), torch.from_numpy(parts["train"].labels[:12]).long()
+    loss = F.cross_entropy(by_hand(data.preprocess(images)), labels)
+    loss.backward()
+    optimiser = training.optimiser(network, tiny, steps=6)
+    rate = optimiser.schedule.get_last_lr()[0]
+    found = training.step(network, (images, labels, torch.arange(12)), training.label_loss, optimiser)
+    assert found == loss
+    assert not found.requires_grad
+    assert optimiser.schedule.get_last_lr()[0] > rate
+    for weight, other in zip(network.parameters(), by_hand.parameters(), strict=True):
+        decayed = other * (1 - rate * tiny.weight_decay)
+        expected = decayed - rate * other.grad / (other.grad.abs() + 1e-8)  # both moments are those of one gradient
+        torch.testing.assert_close(weight, expected, rtol=0, atol=1e-6)
+
+
+def test_a_loss_is_handed_the_rows_of_its_batch(parts, tiny):
+    seen = []
+
+    def loss(logits, labels, rows):
+        seen.append((labels.tolist(), parts["train"].labels[rows].tolist()))
+        return F.cross_entropy(logits, labels)
+
+    train(perceptron(), parts["train"], parts["validation"], tiny, seed=0, name="SN1", loss=loss)
+    assert len(seen) == 6
+    assert all(labels == of_rows for labels, of_rows in seen)
 
 
 def test_a_small_set_is_learned(parts, tiny):
     network = perceptron()
     profile = replace(tiny, name="longer", epochs=15, peak_learning_rate=0.01)
     history, seconds = train(network, parts["train"], parts["validation"], profile, seed=0, name="SN1")
-    assert history[0]["loss"] > 1.5
-    assert history[-1]["loss"] < 0.3
+    assert history["epochs"][0]["loss"] > 1.5
+    assert history["epochs"][-1]["loss"] < 0.3
     assert accuracy(models.logits(network, parts["train"].images), parts["train"].labels) > 0.95
-    assert history[-1]["validation_accuracy"] > 0.35
+    assert history["epochs"][-1]["validation_accuracy"] > 0.35
     assert seconds > 0
 
 
@@ -98,7 +137,7 @@ def test_without_learning_the_loss_is_the_mean_over_all_images(parts, tiny):
     assert same_weights(network, perceptron())
     output = models.logits(network, train_part.images, dtype=precision(CPU))
     expected = F.cross_entropy(output, torch.from_numpy(train_part.labels).long()).item()
-    assert [epoch["loss"] for epoch in history] == pytest.approx([expected] * 2, rel=1e-5)
+    assert [epoch["loss"] for epoch in history["epochs"]] == pytest.approx([expected] * 2, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -112,13 +151,12 @@ def test_without_learning_the_loss_is_the_mean_over_all_images(parts, tiny):
 def test_distillation_uses_the_profiles_settings_and_the_logits_of_each_image(parts, tiny, teacher_logits, settings):
     network, train_part = perceptron(), parts["train"]
     still = replace(tiny, name="still", peak_learning_rate=0, **settings)
-    history, _ = train(
-        network, train_part, parts["validation"], still, seed=0, name="KD-SN1", teacher_logits=teacher_logits
-    )
+    loss = student_loss(still, teacher_logits)
+    history, _ = train(network, train_part, parts["validation"], still, seed=0, name="KD-SN1", loss=loss)
     output = models.logits(network, train_part.images, dtype=precision(CPU))
     labels = torch.from_numpy(train_part.labels).long()
     expected = distillation_loss(output, teacher_logits, labels, **settings).item()
-    assert [epoch["loss"] for epoch in history] == pytest.approx([expected] * 2, rel=1e-5)
+    assert [epoch["loss"] for epoch in history["epochs"]] == pytest.approx([expected] * 2, rel=1e-5)
 
 
 def test_a_student_of_a_teacher_with_other_labels_learns_the_teachers(parts, tiny):
@@ -126,7 +164,8 @@ def test_a_student_of_a_teacher_with_other_labels_learns_the_teachers(parts, tin
     others = (train_part.labels + 3) % 10
     profile = replace(tiny, name="soft", epochs=15, peak_learning_rate=0.01, soft_weight=1.0)
     teacher_logits = 40 * F.one_hot(torch.from_numpy(others).long(), 10).float()
-    train(network, train_part, parts["validation"], profile, seed=0, name="KD-SN1", teacher_logits=teacher_logits)
+    loss = student_loss(profile, teacher_logits)
+    train(network, train_part, parts["validation"], profile, seed=0, name="KD-SN1", loss=loss)
     output = models.logits(network, train_part.images)
     assert accuracy(output, others) > 0.95
     assert accuracy(output, train_part.labels) < 0.05
@@ -143,9 +182,9 @@ def test_every_epoch_sees_each_image_once_in_an_order_of_its_own(trained, batche
     assert not np.array_equal(first, second)
 
 
-def test_with_and_without_distillation_see_the_same_batches(trained, batches, teacher_logits):
+def test_with_and_without_distillation_see_the_same_batches(trained, batches, teacher_logits, tiny):
     plain, _ = trained(name="SN1")
-    distilled, _ = trained(name="KD-SN1", teacher_logits=teacher_logits)
+    distilled, _ = trained(name="KD-SN1", loss=student_loss(tiny, teacher_logits))
     trained(name="SN1", seed=1)
     for a, b, other in zip(batches[:6], batches[6:12], batches[12:], strict=True):
         assert torch.equal(a, b)
@@ -156,9 +195,9 @@ def test_with_and_without_distillation_see_the_same_batches(trained, batches, te
 @pytest.mark.parametrize("stop_in", ["the second epoch's training", "the second epoch's validation"])
 @pytest.mark.parametrize("name", ["SN1", "KD-SN1"])
 def test_an_interrupted_training_goes_on_to_the_same_weights(
-    trained, scratch, monkeypatch, capsys, teacher_logits, name, stop_in
+    trained, tiny, scratch, monkeypatch, capsys, teacher_logits, name, stop_in
 ):
-    options = {"name": name} | ({"teacher_logits": teacher_logits} if name == "KD-SN1" else {})
+    options = {"name": name} | ({"loss": student_loss(tiny, teacher_logits)} if name == "KD-SN1" else {})
     straight, history = trained(**options)
     checkpoint = scratch / "checkpoint.safetensors"
 
@@ -181,7 +220,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     torch.manual_seed(123)
     resumed, resumed_history = trained(checkpoint=checkpoint, **options)
     printed = capsys.readouterr().out
-    assert f"{name}: goes on after epoch 1 of 2" in printed
+    assert f"{name}: resumes after epoch 1 of 2" in printed
     assert "epoch 1/2" not in printed
     assert same_weights(resumed, straight)
     assert resumed_history == history
@@ -221,51 +260,13 @@ def test_the_global_random_state_is_put_back(parts, tiny):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_seeded_starts_from_the_seed_and_puts_back_even_after_an_error():
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    with seeded(11, CPU):
-        drawn = torch.rand(3)
-    with seeded(11, CPU):
-        assert torch.equal(torch.rand(3), drawn)
-    with pytest.raises(RuntimeError, match="shape"), seeded(11, CPU):
-        torch.rand(3).reshape(2)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_the_data_and_the_teachers_logits_are_left_alone(parts, tiny, teacher_logits):
     before = copy.deepcopy((parts["train"].images, parts["train"].labels)), teacher_logits.clone()
-    train(perceptron(), parts["train"], parts["validation"], tiny, seed=0, name="KD-SN1", teacher_logits=teacher_logits)
+    loss = student_loss(tiny, teacher_logits)
+    train(perceptron(), parts["train"], parts["validation"], tiny, seed=0, name="KD-SN1", loss=loss)
     np.testing.assert_array_equal(parts["train"].images, before[0][0])
     np.testing.assert_array_equal(parts["train"].labels, before[0][1])
     assert torch.equal(teacher_logits, before[1])
-
-
-@pytest.mark.parametrize(
-    ("capability", "expected"),
-    [((9, 0), torch.bfloat16), ((8, 0), torch.bfloat16), ((7, 5), torch.float16), ((6, 1), torch.float32)],
-)
-def test_precision_is_what_the_gpu_computes_natively(monkeypatch, capability, expected):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert precision(torch.device("cuda")) == expected
-
-
-@pytest.mark.parametrize(
-    ("native", "expected"),
-    [
-        ({"_is_avx512_bf16_supported": True, "_is_amx_tile_supported": False}, torch.bfloat16),
-        ({"_is_avx512_bf16_supported": False, "_is_amx_tile_supported": True}, torch.bfloat16),
-        ({"_is_avx512_bf16_supported": False, "_is_amx_tile_supported": False}, torch.float32),
-    ],
-)
-def test_precision_is_what_the_processor_computes_natively(monkeypatch, native, expected):
-    for name, answer in native.items():
-        monkeypatch.setattr(torch.cpu, name, lambda answer=answer: answer, raising=False)
-    assert precision(CPU) == expected
-
-
-def test_precision_is_32_bit_elsewhere():
-    assert precision(torch.device("mps")) == torch.float32
 
 
 def test_accuracy_by_hand():

@@ -4,9 +4,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.stats import entropy
-from sklearn.metrics import accuracy_score, mean_squared_error
-
 from kdutils.transfer import (
     constant_predictor_mupe,
     kl_divergence,
@@ -15,6 +12,8 @@ from kdutils.transfer import (
     skill,
     top1_agreement,
 )
+from scipy.stats import entropy
+from sklearn.metrics import accuracy_score, mean_squared_error
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -7,8 +7,9 @@ import itertools
 import sys
 from pathlib import Path
 
-from kdutils.profiles import resolve, variants
-from kdutils.runs import NETWORKS, Run, parse_seeds, write_atomically
+from kdutils.plumbing.store import write_atomically
+from kdutils.profiles import parse_seeds, resolve, variants
+from kdutils.runs import NETWORKS, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 

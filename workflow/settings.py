@@ -11,8 +11,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from kdutils.plumbing.machine import provenance
+from kdutils.plumbing.store import to_json, write_atomically
 from kdutils.profiles import PROFILES
-from kdutils.runs import Run, provenance, to_json, write_atomically
+from kdutils.runs import Run
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 RATES = (2.5e-4, 5e-4, 1e-3)

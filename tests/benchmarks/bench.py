@@ -22,17 +22,17 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 
+import kdutils as kd
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from kdutils import data, distillation, mc_dropout, models, plots, runs, training
+from kdutils.plumbing import compute, machine, store
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import datasets, transforms
-
-import kdutils as kd
-from kdutils import data, distillation, mc_dropout, models, plots, runs, training
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSES = 100
@@ -185,21 +185,16 @@ def mc_against_others(bench):
 
 
 def stepper(name, teacher=None):
-    """A function that makes one training step as `training.train` does; with `teacher`, asked in every step."""
-    model = models.build(name).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    dtype = training.precision(CPU)
+    """A function that makes one step of `training.step`; with `teacher`, asked in every step."""
+    model, dtype = models.build(name).train(), compute.precision(CPU)
+    profile = dataclasses.replace(kd.PROFILES["quick"], name="bench", peak_learning_rate=1e-4)
+    optimiser = training.optimiser(model, profile, 10**6, dtype)
 
     def step(images, labels):
-        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
-            output = model(data.preprocess(images))
-        if teacher is None:
-            loss = F.cross_entropy(output.float(), labels)
-        else:
-            loss = distillation.distillation_loss(output, models.logits(teacher, images, dtype=dtype), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        def with_teacher(logits, labels, rows):
+            return distillation.distillation_loss(logits, models.logits(teacher, images, dtype=dtype), labels)
+
+        training.step(model, (images, labels, None), with_teacher if teacher else training.label_loss, optimiser, dtype)
 
     return step
 
@@ -235,7 +230,7 @@ def convolutions(name, images, dtype):
 def training_steps(bench):
     """A step's arithmetic rate against a matrix product's, where it is lost, and what preparing its batch costs."""
     images, labels = torch.as_tensor(bench.mnist.train_images), torch.as_tensor(bench.mnist.train_labels).long()
-    dtype = training.precision(CPU)
+    dtype = compute.precision(CPU)
     product, cost = rates(dtype)["product"]
     batch = torch.randperm(len(images))[:128]
     said = "" if dtype == torch.bfloat16 else "no bf16 here: measured, and compared, in float32"
@@ -279,12 +274,13 @@ def epoch(name, part, teacher_logits=None):
     profile = dataclasses.replace(kd.PROFILES["quick"], name="bench", epochs=1, peak_learning_rate=1e-4)
     model = models.build(name.removeprefix("KD-"))
     few = data.Part(part.images[:4], part.labels[:4])
-    training.train(model, part, few, profile, seed=0, name=name, teacher_logits=teacher_logits)
+    loss = training.label_loss if teacher_logits is None else distillation.student_loss(profile, teacher_logits)
+    training.train(model, part, few, profile, seed=0, name=name, loss=loss)
 
 
 def epochs(bench):
     """An epoch against the usual script's; a distillation epoch against one on labels, and one with the teacher."""
-    bf16 = training.precision(CPU) == torch.bfloat16
+    bf16 = compute.precision(CPU) == torch.bfloat16
     said = "" if bf16 else "the target is for bf16, which is not here"
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "MNIST" / "raw"
@@ -332,13 +328,58 @@ def teacher_in_the_loop(teacher, part):
 
 def peak_memory(code):
     """Peak resident memory in MiB of a fresh process that runs `code`."""
-    start = "import torch, kdutils as kd\nfrom kdutils import data, mc_dropout, models, training\n"
+    start = "import kdutils as kd, torch\nfrom kdutils import data, distillation, mc_dropout, models, training\n"
     # not getrusage: what it reports begins with the size of the process that started this one
     end = "\nprint(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     done = subprocess.run(
         [sys.executable, "-c", start + code + end], capture_output=True, text=True, check=True, cwd=ROOT
     )
     return int(done.stdout.split()[-1]) / 1024
+
+
+TASKS = """
+import statistics, sys, time
+import kdutils as kd, torch
+from kdutils import mc_dropout, models, training
+images = torch.as_tensor(kd.data.load_mnist().train_images[:1000])
+sn1, sn2 = models.build("SN1"), models.build("SN2").train()
+labels, dtype = torch.zeros(64, dtype=torch.long), kd.plumbing.compute.precision(torch.device("cpu"))
+optimiser = training.optimiser(sn2, kd.PROFILES["quick"], 10**6, dtype)
+def steps():
+    for _ in range(8): training.step(sn2, (images[:64], labels, None), training.label_loss, optimiser, dtype)
+for task in (lambda: mc_dropout.predict(sn1, images, passes=100), steps):
+    task()
+    seconds = []
+    for _ in range(int(sys.argv[1])):
+        started = time.perf_counter()
+        task()
+        seconds.append(time.perf_counter() - started)
+    print(statistics.median(seconds))
+"""
+BUSY = "while True: pass"
+
+
+def beside(bench):
+    """Ours beside two busy processes and idle; and idle, what our threads' waiting costs against OpenMP's own."""
+    targets = {"100 passes, SN1": ("<= 2.5", "<= 1.15"), "eight training steps of SN2": ("<= 2.5", "<= 1.03")}
+    unset = {key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+
+    def seconds(busy=0, **more):
+        others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(busy)]
+        try:
+            command = [sys.executable, "-c", TASKS, "2" if bench.quick else "7"]
+            done = subprocess.run(command, env=unset | more, cwd=ROOT, capture_output=True, text=True, check=True)
+            return [float(number) for number in done.stdout.split()]
+        finally:
+            for other in others:
+                other.kill()
+
+    default = {"GOMP_SPINCOUNT": "300000"}  # libgomp's own
+    rounds = [(seconds(), seconds(busy=2), seconds(**default)) for _ in range(bench.rounds)]
+    idle, busy, spinning = np.array(rounds).transpose(1, 0, 2)
+    for i, (what, (at_most, costs)) in enumerate(targets.items()):
+        bench.row(f"{what}, beside two busy processes", "idle", busy[:, i] / idle[:, i], at_most)
+        bench.row(f"{what}, idle", "threads that spin, OpenMP's default", idle[:, i] / spinning[:, i], costs)
 
 
 PAPER = """
@@ -350,8 +391,8 @@ def count(*_):
     calls.append(0)
     if len(calls) > 3: raise Enough
 model.register_forward_pre_hook(count)
-logits = torch.randn(len(parts["train"]), 10)
-try: training.train(model, parts["train"], parts["validation"], profile, seed=0, name="KD-SN3", teacher_logits=logits)
+loss = distillation.student_loss(profile, torch.randn(len(parts["train"]), 10))
+try: training.train(model, parts["train"], parts["validation"], profile, seed=0, name="KD-SN3", loss=loss)
 except Enough: pass
 model._forward_pre_hooks.clear()
 mc_dropout.predict(model, parts["test"].images[:200], passes=100)
@@ -429,7 +470,7 @@ def draw(record):
         place = np.arange(len(labels)) + (i - 1) * 0.27
         ratios = np.array([[chosen[label][key] for label in labels] for key in ("low", "ratio", "high")])
         error = np.abs(ratios[[0, 2]] - ratios[1])
-        left.barh(place, ratios[1], 0.25, xerr=error, color=plots.COLOURS[name], label=name)
+        left.barh(place, ratios[1], 0.25, xerr=error, color=plots.STYLES[name].colour, label=name)
         for y, ratio, high in zip(place, ratios[1], ratios[2], strict=True):
             left.annotate(
                 f"{ratio:.{1 if ratio < 10 else 0}f}",
@@ -453,7 +494,7 @@ def draw(record):
     return figure
 
 
-MEASURES = (mc_against_limits, mc_against_others, training_steps, epochs, memory, growth, pipeline)
+MEASURES = (mc_against_limits, mc_against_others, training_steps, epochs, beside, memory, growth, pipeline)
 
 
 def main():
@@ -477,12 +518,12 @@ def main():
         return
     rows = [row for row in kept["rows"] if row["measure"] not in options.only] + bench.rows
     rows.sort(key=lambda row: names.index(row["measure"]))
-    origin = runs.provenance()
+    origin = machine.provenance()
     origin["versions"] |= {name: metadata.version(name) for name in ("torch-uncertainty", "baal", "snakemake")}
     whole = [origin["made"]] if options.only == names else []
     origin["made"] = [*kept["made"], *whole][-3:]
     record = origin | {"rows": rows, "growth": kept["growth"] | bench.growth}
-    runs.write_atomically(path, runs.to_json(record))
+    store.write_atomically(path, store.to_json(record))
     plots.save_figure(draw(record), ROOT / "figures", "benchmark")
 
 

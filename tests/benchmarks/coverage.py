@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-
-from kdutils import runs, stats
+from kdutils import claims, stats
+from kdutils.plumbing import machine, store
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES, RESAMPLES = 500, 400
@@ -71,10 +71,10 @@ def coverage(kind, seeds, studies):
 
 def verdicts(gain, studies, seeds=10):
     """How often "G > log 1.25" is called reproduced where the gain is `gain`."""
-    rng, bound, found = np.random.default_rng(int(100 * gain)), stats.DELTAS["log-ratio"], 0
+    rng, bound, found = np.random.default_rng(int(100 * gain)), claims.DELTAS["log-ratio"], 0
     for _ in range(studies):
-        condition = stats.Condition("", log_ratios(rng, seeds, gain)[0], bound)
-        found += stats.verdict([condition], condition.p_value(), seeds) == "reproduced"
+        condition = claims.Condition("", log_ratios(rng, seeds, gain)[0], bound)
+        found += claims.verdict([condition], condition.p_value(), seeds) == "reproduced"
     return found / studies
 
 
@@ -96,13 +96,13 @@ def main():
     record = {"studies": studies, "images": IMAGES, "coverage": {}}
     for kind in KINDS:
         record["coverage"][kind] = {str(seeds): coverage(kind, seeds, studies) for seeds in (3, 5, 10)}
-    bound = stats.DELTAS["log-ratio"]
+    bound = claims.DELTAS["log-ratio"]
     record["false_verdicts"] = {"gain at the bound": verdicts(bound, studies), "no gain": verdicts(0.0, studies)}
     record["power"] = {f"gain {gain}": verdicts(gain, studies) for gain in (0.4, 0.6, 0.8)}
     record["specificity"] = {f"copied {part}": specificities(part, studies // 4) for part in (0.0, 0.02, 0.05, 0.1)}
     print(json.dumps(record, indent=1))
     if not quick:
-        runs.write_atomically(ROOT / "results" / "coverage.json", runs.to_json(runs.provenance() | record))
+        store.write_atomically(ROOT / "results" / "coverage.json", store.to_json(machine.provenance() | record))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,8 @@ import pytest
 if os.environ.get("KDUTILS_BOOK") != "1":
     pytest.skip("make test-book builds the book and looks at it", allow_module_level=True)
 
-from playwright.sync_api import sync_playwright
-
 import kdutils as kd
+from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"

@@ -14,10 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import checkout
+import kdutils as kd
 import pytest
 from slurm import Slurm, install
-
-import kdutils as kd
 
 pytestmark = pytest.mark.skipif(os.environ.get("KDUTILS_CLUSTER") != "1", reason="make test-cluster")
 

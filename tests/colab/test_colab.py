@@ -13,11 +13,10 @@ import shutil
 import subprocess
 import sys
 
+import kdutils as kd
 import nbformat
 import pytest
 from checkout import NOTEBOOKS, ROOT
-
-import kdutils as kd
 
 pytestmark = pytest.mark.skipif("KDUTILS_COLAB" not in os.environ, reason="minutes: with `make test-colab`")
 BASE = ["torch==2.14.1", "torchvision==0.29.1", "numpy==2.0.2", "pandas==2.2.2", "scipy==1.16.3", "matplotlib==3.10.0"]

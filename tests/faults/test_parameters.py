@@ -6,12 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kdutils as kd
 import pytest
 from faults import ROOT, fault, some
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-import kdutils as kd
 
 GOOD = {"profile": "smoke", "seed": 0, "device": "cpu", "runs": "", "data": ""}
 WRONG = {  # parameter: values of a wrong type, out of range, unknown, empty, huge
@@ -50,8 +49,8 @@ def test_python_refuses(name, value, tmp_path, monkeypatch):
     with fault("bad parameters"):
         monkeypatch.chdir(tmp_path)
         given = GOOD | ({"runs": str(tmp_path / "runs")} if name != "runs" else {}) | {name: value}
-        with pytest.raises(kd.runs.SettingsError) as caught:
-            kd.runs.from_parameters(**given)
+        with pytest.raises(kd.notebook.SettingsError) as caught:
+            kd.notebook.from_parameters(**given)
         message = str(caught.value)
         assert name.removesuffix("s") in message
         assert "\n" not in message.replace(repr(value), "")
@@ -63,7 +62,7 @@ def test_python_refuses(name, value, tmp_path, monkeypatch):
 @example("0-9")
 def test_seeds_are_whole_numbers_or_refused(value):
     try:
-        seeds = kd.runs.parse_seeds(value)
+        seeds = kd.profiles.parse_seeds(value)
     except ValueError as error:
         seeds = str(error)
     if isinstance(seeds, str):

@@ -3,13 +3,12 @@
 import dataclasses
 import re
 
+import kdutils as kd
 import numpy as np
 import pytest
 import torch
 from faults import fault, finish, start
-
-import kdutils as kd
-from kdutils import models
+from kdutils.plumbing import compute
 
 PROFILE = kd.Profile("tiny", 60, 20, 50, epochs=2, batch_size=20, peak_learning_rate=1e-3, mc_passes=3)
 
@@ -62,7 +61,7 @@ print("agree", torch.allclose(first, kd.models.logits(model, images, batch_size=
     with fault("memory too small"):
         status, said = finish(start(SMALL_MEMORY + code))
         assert status == 0, said
-        assert "not enough memory: goes on with batches of 1000 images" in said
+        assert "not enough memory: retrying with batches of 1000 images" in said
         assert "agree True" in said
 
 
@@ -74,7 +73,7 @@ print("whole", made.mean.shape == (2000, 10))
     with fault("memory too small"):
         status, said = finish(start(SMALL_MEMORY + code))
         assert status == 0, said
-        assert "not enough memory: goes on with batches of 1000 images" in said
+        assert "not enough memory: retrying with batches of 1000 images" in said
         assert "whole True" in said
 
 
@@ -104,7 +103,7 @@ def test_a_batch_is_halved_until_it_fits(error):
         return np.arange(size)
 
     with fault("memory too small"):
-        assert len(models.with_less_memory(compute, 25)) == 3
+        assert len(compute.with_less_memory(compute, 25)) == 3
         assert tried == [25, 12, 6, 3]
 
 
@@ -117,5 +116,5 @@ def test_other_errors_and_a_single_image_that_does_not_fit_are_not_hidden(messag
         raise RuntimeError(message)
 
     with pytest.raises(RuntimeError, match=message):
-        models.with_less_memory(fail, 8)
+        compute.with_less_memory(fail, 8)
     assert tried == sizes

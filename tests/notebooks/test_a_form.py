@@ -4,12 +4,11 @@ import ast
 import json
 import re
 
+import kdutils as kd
 import nbformat
 import pytest
 import report
 from checkout import NOTEBOOKS, ROOT
-
-import kdutils as kd
 
 COMMON = ["profile", "seed", "device", "runs", "data"]
 COMMITTED = kd.Run("paper", 0, ROOT / "results", read_only=True)  # whose outputs the notebooks show
@@ -70,7 +69,7 @@ def test_follows_the_skeleton(notebook):
     assert parameters.metadata.tags == ["parameters"]
     for section in ("## Ours beside the paper's", "## Summary", "## Exercises", "## Provenance"):
         assert section in text_of(nb)
-    assert code_cells(nb)[-1].source.startswith("kd.runs.finish(")
+    assert code_cells(nb)[-1].source.startswith("kd.notebook.finish(")
     assert 3 <= len(re.findall(r"^\d\. \*\(", text_of(nb), re.MULTILINE)) <= 5
 
 
@@ -128,7 +127,7 @@ def test_the_training_that_a_notebook_shows_is_that_of_the_committed_results(nam
 @pytest.mark.parametrize("network", kd.runs.TABLE_1)
 def test_the_uncertainties_that_04_shows_are_those_of_the_committed_results(network):
     made = COMMITTED.predictions(network)
-    expected = [made.confidence.mean(), kd.transfer.entropy(made.mc_mean).mean()]
+    expected = [made.confidence.mean(), kd.predictions.entropy(made.mc_mean).mean()]
     shown = re.search(rf"^{network} +(\S+) +(\S+)", printed("04_mc_dropout"), re.MULTILINE)
     assert [float(number) for number in shown.groups()] == pytest.approx(expected, abs=6e-5)
 

@@ -2,11 +2,10 @@
 
 import json
 
+import kdutils as kd
 import nbformat
 import pytest
 from checkout import NOTEBOOKS
-
-import kdutils as kd
 
 
 def test_every_notebook_ran_to_its_end(finished):

@@ -8,9 +8,8 @@ import re
 import nbformat
 import numpy as np
 import pytest
+from kdutils.plumbing.store import to_json
 from matplotlib.testing.compare import compare_images
-
-from kdutils.runs import to_json
 
 EXACT = ("01_data", "05_calibration_and_mupe", "06_figures")
 AT_SMOKE = ("02_teacher", "03_distillation", "04_mc_dropout")
@@ -103,7 +102,7 @@ ALTERED = {  # what: (file, code, instead, notebook that notices)
     ),
     "T²": ("distillation.py", "temperature**2 if", "temperature if", AT_SMOKE[1]),
     "MUPE's formula": ("transfer.py", "((teacher - student) ** 2).mean()", "abs(teacher - student).mean()", EXACT[1]),
-    "MUPE over seeds": ("stats.py", 'self.rows(name, "mupe_of")) ** 2', 'self.rows(name, "mupe_of")) ** 3', EXACT[1]),
+    "MUPE over seeds": ("study.py", 'self.rows(name, "mupe_of")) ** 2', 'self.rows(name, "mupe_of")) ** 3', EXACT[1]),
 }
 
 

@@ -1,0 +1,108 @@
+"""A notebook's first and last cell: its parameters checked and printed, and where its results come from."""
+
+import ast
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from .plumbing.checks import check_seed
+from .plumbing.machine import provenance
+from .plumbing.store import display_path, project_root, to_json, write_atomically
+from .profiles import parse_seeds, resolve
+from .runs import Run
+
+
+class SettingsError(ValueError):
+    """A setting that is not accepted. Jupyter and papermill show its message alone, without a traceback."""
+
+    def _render_traceback_(self):
+        return [f"{type(self).__name__}: {self}"]
+
+
+def from_parameters(*, profile, seed, device, runs, data, seeds=None, source=None, controls=None):
+    """The Runs that a notebook's parameters ask for, one for each seed, after checking and printing them.
+
+    profile: a name; "auto" is what suits the device (`profile_for`), and $KDUTILS_PROFILE overrides it. runs, data:
+    folders, "" for the usual ones. seeds: as for `profiles.parse_seeds`; "" is all committed ones, or `seed` alone
+    among the user's own. source: "results" reads the committed predictions, "runs" the user's own and trains what is
+    missing. controls: whether SN1 and SN3 are wanted, too. Raises SettingsError for a wrong parameter, and for one that
+    papermill injected and the notebook does not have.
+    """
+    given = {"profile": profile, "seed": seed, "device": device, "runs": runs, "data": data}
+    more = {"seeds": seeds, "source": source, "controls": controls}
+    given |= {key: value for key, value in more.items() if value is not None}
+    try:
+        _check(given)
+        return _open(**given)
+    except ValueError as error:
+        raise SettingsError(error) from None
+
+
+def profile_for(device):
+    """The name of the profile that suits a device: "paper" for a GPU, else "quick". device: as for Run."""
+    return "paper" if Run("quick", device=device).device.type == "cuda" else "quick"
+
+
+def _check(given):
+    if unknown := _injected() - set(given):
+        raise ValueError(f"unknown parameter {', '.join(sorted(unknown))}: known are {', '.join(given)}")
+    if given.get("source", "runs") not in ("results", "runs"):
+        raise ValueError(f"unknown source {given['source']!r}: known are results, runs")
+    if not isinstance(given.get("controls", False), bool):
+        raise ValueError(f"controls must be True or False, got {given['controls']!r}")
+    for name in ("runs", "data"):
+        if not isinstance(given[name], str):
+            raise ValueError(f"{name} must be a folder's path or an empty string, got {given[name]!r}")
+
+
+def _open(profile, seed, device, runs, data, seeds="", source="runs", controls=False):
+    committed = source == "results"
+    profile = os.environ.get("KDUTILS_PROFILE") or profile
+    profile = resolve(profile_for(device) if profile == "auto" and not committed else profile)
+    runs = Path(runs) if runs else project_root() / "runs"
+    root = project_root() / "results" if committed else runs
+    if seeds == "":
+        kept = sorted(int(path.name[5:]) for path in (root / profile.name).glob("seed-*")) if committed else []
+        seeds = kept or [check_seed(seed)]
+    numbers = parse_seeds(seeds)
+    opened = [Run(profile, number, root, device=device, data=data, read_only=committed) for number in numbers]
+    if device not in ("auto", "cpu"):
+        _ = opened[0].device  # refused now rather than after the data
+    for run in opened:
+        run.output = runs / ("reference" if committed else "") / profile.name
+    print(
+        f"profile {profile.name}: {profile.train_images:,} training, {profile.validation_images:,} validation, "
+        f"{profile.test_images:,} test images, {profile.epochs} epochs, {profile.mc_passes} passes\n"
+        f"seeds {', '.join(map(str, numbers))}, networks and predictions in {display_path(root)}"
+    )
+    return opened
+
+
+def _injected():
+    """The names that papermill assigned in its injected cell; none outside a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    cells = [cell for cell in (shell.user_ns["In"] if shell else []) if cell.startswith("# Parameters\n")]
+    assigned = [node for cell in cells for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
+    return {target.id for node in assigned for target in node.targets}
+
+
+def committed(name):
+    """What a JSON file of the repository's `results` holds, e.g. "paper_table1.json"."""
+    return json.loads((project_root() / "results" / name).read_text(encoding="utf-8"))
+
+
+def keep(run, file, record):
+    """Write `record`, which JSON holds, as `file` into the run's output folder."""
+    write_atomically(run.output / file, to_json(record))
+
+
+def finish(notebook, run):
+    """Print where a notebook's results come from, and write <notebook>.json: the proof that it ran to its end."""
+    record = {"notebook": notebook, "seconds": round(time.perf_counter() - run.opened, 1)} | provenance()
+    keep(run, f"notebooks/{notebook}.json", record)
+    origin = f"commit {record['commit']}" if record["commit"] else "outside a repository"
+    print(f"{record['seconds']:.0f} s on {record['made']}, {origin}")
+    for part in ("versions", "hardware"):
+        print(", ".join(f"{key} {value}" for key, value in record[part].items()))

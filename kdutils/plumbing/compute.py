@@ -1,0 +1,74 @@
+"""How torch computes here: device, precision, seeds, evaluation mode, and what to do when memory is short."""
+
+import contextlib
+
+import torch
+
+
+def choose_device(name):
+    """The torch.device for "cpu", "cuda", "mps" or "auto", which is CUDA, else MPS, else the CPU.
+
+    Raises ValueError if that device is not available here.
+    """
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = [name for name, there in found.items() if there]
+    if name not in ("auto", *available):
+        raise ValueError(f"device {name!r} is not available here: available are {', '.join(available)}")
+    return torch.device(available[0] if name == "auto" else name)
+
+
+def precision(device):
+    """The dtype for autocast: bfloat16 or float16 where `device` computes it natively, else float32."""
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        return torch.bfloat16 if major >= 8 else torch.float16 if major >= 7 else torch.float32
+    if device.type == "cpu":
+        native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every torch
+        return torch.bfloat16 if any(getattr(torch.cpu, name, bool)() for name in native) else torch.float32
+    return torch.float32
+
+
+def autocast(device, dtype):
+    """A context in which torch computes in `dtype` where that is safe; in float32 throughout for float32."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+@contextlib.contextmanager
+def seeded(seed, device):
+    """Start the global generators of the CPU and of `device` from `seed`; put them back on leaving."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type != "cpu":
+            torch.get_device_module(device).manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def evaluation(model):
+    """`model` in evaluation mode and without gradients; its training flags are put back on leaving."""
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag
+
+
+def with_less_memory(compute, batch_size):
+    """compute(batch_size); retries with half the batch size while memory is short, down to 1, and prints that."""
+    while True:
+        try:
+            return compute(batch_size)
+        except (RuntimeError, MemoryError) as error:
+            if batch_size == 1 or not out_of_memory(error):
+                raise
+        batch_size //= 2
+        print(f"not enough memory: retrying with batches of {batch_size} images", flush=True)
+
+
+def out_of_memory(error):
+    """Whether `error` says so, in the words of CUDA and MPS, the CPU's allocator, or oneDNN."""
+    words = ("out of memory", "can't allocate memory", "could not create a memory", "bad_alloc")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

@@ -1,0 +1,110 @@
+"""The machine that a process runs on: its threads, signals, notebook page, and where results come from."""
+
+import contextlib
+import datetime
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import threading
+from importlib import metadata
+from pathlib import Path
+
+from .store import project_root
+
+PACKAGES = ("kdutils", "torch", "torchvision", "numpy", "matplotlib")  # whose versions a result records
+
+
+def available_threads(quota=Path("/sys/fs/cgroup/cpu.max")):
+    """Processors that this process may use: of the machine's, its container's `quota` and Slurm's, the fewest."""
+    granted = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()]
+    with contextlib.suppress(OSError, ValueError):  # no such container; "max": no limit
+        share, period = quota.read_text().split()
+        granted.append(-(-int(share) // int(period)))
+    with contextlib.suppress(KeyError, ValueError):
+        granted.append(int(os.environ["SLURM_CPUS_PER_TASK"]))
+    return max(1, min(granted))
+
+
+def use_available_threads(threads_spin):
+    """Let torch compute with at most the available threads; with one fewer, and print that, if idle `threads_spin`.
+
+    Beside other work a computation whose threads spin waits for whichever of them was put aside.
+    """
+    import torch
+
+    threads = available_threads()
+    if threads_spin and threads > 1 and torch.get_num_threads() >= threads:
+        threads -= 1
+        print(f"torch was imported before kdutils: computing with {threads} of {threads + 1} threads", flush=True)
+    torch.set_num_threads(min(torch.get_num_threads(), threads))
+
+
+def in_a_notebook_page():
+    """Whether this is the kernel of a notebook that somebody looks at, in Jupyter or Colab, not a headless run."""
+    return "JPY_SESSION_NAME" in os.environ or "COLAB_RELEASE_TAG" in os.environ
+
+
+class Stopped(KeyboardInterrupt):
+    """An interruption whose message is printed already. Jupyter shows its name alone, without a traceback."""
+
+    def _render_traceback_(self):
+        return ["KeyboardInterrupt"]
+
+
+@contextlib.contextmanager
+def stoppable(message):
+    """A SIGTERM inside stops as Ctrl-C does; prints `message` and raises Stopped for both."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\n{message}", flush=True)
+        raise Stopped from None
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def provenance():
+    """Where a result comes from: {"made", "commit", "versions", "hardware"}, without names or paths of the machine.
+
+    The commit ends in "+" if kdutils differs from it. It is None outside a repository.
+    """
+    git = ["git", "-C", str(project_root())]
+    commit = _output(*git, "rev-parse", "HEAD")
+    if commit and _output(*git, "status", "--porcelain", "kdutils"):
+        commit += "+"
+    processor = re.search(r"model name\s*: (.+)", _output("cat", "/proc/cpuinfo") or "")
+    hardware = {"system": platform.system(), "processor": processor[1] if processor else platform.processor()}
+    if torch := sys.modules.get("torch"):
+        hardware["threads"] = torch.get_num_threads()
+        hardware |= {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    return {
+        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "hardware": hardware | {"cores": os.cpu_count()},
+    }
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _output(*command):
+    """What `command` prints, stripped; None if it fails or is not installed."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+from kdutils import claims
+from kdutils.claims import Condition
+from kdutils.stats import Estimate, image_weights
+from kdutils.study import Study
+from statsmodels.stats.weightstats import ttost_paired
+from studies import fake_study
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return image_weights(400, resamples=400)
+
+
+@pytest.fixture(scope="module")
+def study(weights):
+    return Study(fake_study(copying=0.8), weights)
+
+
+BOUND = 0.2
+CASES = [  # mean, error, holds, refuted: above the bound
+    (1.0, 0.1, True, False),
+    (0.3, 0.1, False, False),
+    (0.0, 0.05, False, True),  # no difference that would matter
+    (-1.0, 0.1, False, True),
+    (-1.0, 1.0, False, False),
+]
+
+
+@pytest.mark.parametrize(("mean", "error", "holds", "refuted"), CASES)
+def test_a_difference_holds_is_refuted_or_neither(mean, error, holds, refuted):
+    condition = Condition("", Estimate(mean, error, 9), BOUND)
+    assert (condition.holds(), condition.refuted()) == (holds, refuted)
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "holds", "refuted"),
+    [(0.0, 0.05, True, False), (0.15, 0.05, False, False), (1.0, 0.1, False, True), (-1.0, 0.1, False, True)],
+)
+def test_an_equivalence_turns_the_rule_round(mean, error, holds, refuted):
+    condition = Condition("", Estimate(mean, error, 9), BOUND, p=0.0, equivalence=True, level=0.9)
+    assert (condition.holds(), condition.refuted()) == (holds, refuted)
+
+
+@pytest.mark.parametrize(("gain", "holds", "refuted"), [(0.0, True, False), (0.2, False, False), (1.0, False, True)])
+def test_an_upper_bound_on_a_gain(gain, holds, refuted):
+    """C7: the upper bound of G(SN1) lies below log 1.25."""
+    condition = Condition("", Estimate(-gain, 0.05, 9), -BOUND, level=0.9)
+    assert (condition.holds(), condition.refuted()) == (holds, refuted)
+
+
+def test_verdicts():
+    good, bad, unclear = (Condition("", Estimate(mean, 0.1, 9), BOUND) for mean in (1.0, -1.0, 0.3))
+    assert claims.verdict([good], 0.01, 10) == "reproduced"
+    assert claims.verdict([good], 0.06, 10) == "inconclusive"
+    assert claims.verdict([good, unclear], 0.01, 10) == "inconclusive"
+    assert claims.verdict([good, bad], 0.01, 10) == "not reproduced"
+    assert claims.verdict([good], 0.01, 9) == "inconclusive"
+    assert claims.verdict([good, Condition("", None, p=0.2)], 0.01, 10) == "inconclusive"
+    assert claims.verdict([good, Condition("", None, met=False)], 0.01, 10) == "inconclusive"
+    assert claims.verdict([good, Condition("", None, met=True)], 0.01, 10) == "reproduced"
+
+
+def test_the_ks_error_has_to_agree_with_the_ece(study):
+    """C5: distillation lowers SN2's KS error, too."""
+    own = study.predictions
+    exchanged = own | {"SN2": own["KD-SN2"], "KD-SN2": own["SN2"]}
+    lower = study.ks("SN2") > study.ks("KD-SN2")
+    for predictions, agrees in ((own, lower), (exchanged, not lower)):
+        _, ks = claims.calibration_conditions(Study(predictions, study.weights))["C5"]
+        assert (ks.what, ks.met, ks.p_value()) == ("KS error agrees", agrees, float(not agrees))
+
+
+PAPER = {
+    "TN": {"accuracy": 0.9921, "ECE": 0.0027},
+    "KD-SN1": {"accuracy": 0.9914, "ECE": 0.0064, "MUPE": 0.0037},
+    "KD-SN2": {"accuracy": 0.9904, "ECE": 0.0019, "MUPE": 0.0019},
+    "SN2": {"accuracy": 0.9951, "ECE": 0.0036},
+    "KD-SN3": {"accuracy": 0.9836, "ECE": 0.0029, "MUPE": 0.0016},
+}
+
+
+def test_the_papers_own_values():
+    found = claims.point_values(PAPER)
+    assert {claim: bool(rule) for claim, (_, rule) in found.items() if rule is not None} == {
+        "C1a": False,
+        "C1b": False,
+        "C2": True,
+        "C3": True,
+        "C4": True,
+        "C5": True,
+    }
+    assert found["C6"] == (True, None)
+    assert found["C7"] == (True, None)
+
+
+def test_equivalence_is_statsmodels(study):
+    condition = claims.equally_accurate(study, "KD-SN1", "TN")
+    one, other = (study.rows(name, "correct").mean(1) for name in ("KD-SN1", "TN"))
+    assert condition.p == pytest.approx(ttost_paired(one, other, -0.002, 0.002)[0])
+
+
+def test_a_trend_is_pages(study):
+    falling = {name: np.arange(10) / 100 - i for i, name in enumerate(claims.LADDER)}
+    rising = {name: -values for name, values in falling.items()}
+    assert claims.trend(falling, "x").p < 0.001
+    assert claims.trend(rising, "x").p > 0.9
+
+
+def test_students_that_copy_are_found_and_students_that_do_not_are_not(weights):
+    def found(**options):
+        return {
+            (claim, reading): verdict
+            for claim, reading, *_, verdict in claims.verdicts(Study(fake_study(**options), weights))
+        }
+
+    assert found(copying=0.8)["C6", ""] == "reproduced"
+    assert found(copying=0.8)["C7", ""] == "not reproduced"
+    assert found(copying=0.0)["C6", ""] == "not reproduced"
+    assert found(copying=0.8, seeds=9)["C6", ""] == "inconclusive"
+    assert set(found(copying=0.8, seeds=1).values()) == {"inconclusive"}
+
+
+def test_mupe_that_falls_is_found(weights):
+    effects = {"KD-SN1": -0.2, "KD-SN2": -0.1}
+    verdicts = claims.verdicts(Study(fake_study(copying=0.5, effects=effects), weights))
+    assert next(v for claim, *_, v in verdicts if claim == "C3") == "reproduced"
+
+
+def test_without_controls_there_is_no_verdict_on_low_capacity(weights):
+    predictions = fake_study(seeds=2)
+    del predictions["SN1"], predictions["SN3"]
+    assert "C7" not in claims.conditions(Study(predictions, weights))

@@ -1,0 +1,107 @@
+"""What a notebook's first and last cell call."""
+
+import json
+import platform
+import subprocess
+import sys
+
+import kdutils as kd
+import pytest
+from kdutils import notebook
+from kdutils.notebook import from_parameters
+from kdutils.plumbing import machine
+
+PARAMETERS = {"profile": "smoke", "seed": 0, "device": "cpu", "runs": "", "data": ""}
+
+
+def test_parameters_give_a_run_for_each_seed(repository, capsys):
+    opened = from_parameters(**PARAMETERS, seeds="1-2", source="runs")
+    assert [run.seed for run in opened] == [1, 2]
+    assert [run.folder for run in opened] == [repository / "runs" / "smoke" / f"seed-{k}" for k in (1, 2)]
+    assert {run.output for run in opened} == {repository / "runs" / "smoke"}
+    assert not any(run.read_only for run in opened)
+    printed = capsys.readouterr().out
+    assert "profile smoke: 1,000 training, 500 validation, 500 test images, 1 epochs, 5 passes" in printed
+    assert "seeds 1, 2" in printed
+    assert str(repository) not in printed
+
+
+def test_without_seeds_there_is_one_run(repository):
+    assert [run.seed for run in from_parameters(**PARAMETERS | {"seed": 4})] == [4]
+    assert [run.seed for run in from_parameters(**PARAMETERS | {"seed": 4}, seeds="", source="runs")] == [4]
+
+
+def test_results_are_only_read_and_figures_go_elsewhere(repository):
+    (run,) = from_parameters(**PARAMETERS, seeds="", source="results")
+    assert run.read_only
+    assert run.folder == repository / "results" / "smoke" / "seed-0"
+    assert run.output == repository / "runs" / "reference" / "smoke"
+
+
+def test_runs_lie_in_the_asked_for_folder(repository, tmp_path):
+    (run,) = from_parameters(**PARAMETERS | {"runs": str(tmp_path / "mine")})
+    assert run.folder == tmp_path / "mine" / "smoke" / "seed-0"
+    assert run.output == tmp_path / "mine" / "smoke"
+
+
+def test_the_environment_overrides_the_profile(repository, monkeypatch):
+    monkeypatch.setenv("KDUTILS_PROFILE", "quick")
+    assert from_parameters(**PARAMETERS)[0].profile is kd.PROFILES["quick"]
+    monkeypatch.setenv("KDUTILS_PROFILE", "huge")
+    with pytest.raises(ValueError, match="unknown profile 'huge'"):
+        from_parameters(**PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"source": "paper"}, "unknown source 'paper': known are results, runs"),
+        ({"profile": "huge"}, "unknown profile 'huge'"),
+        ({"profile": 1}, "unknown profile 1"),
+        ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"seed": "x"}, "seed must be a whole number of at least 0, got 'x'"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"seeds": "x-y"}, "seeds must be"),
+        ({"runs": None}, "runs must be a folder's path or an empty string, got None"),
+        ({"runs": 3}, "runs must be"),
+        ({"data": False}, "data must be"),
+    ],
+)
+def test_a_wrong_parameter_is_refused(repository, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        from_parameters(**PARAMETERS | {"seeds": "", "source": "runs"} | wrong)
+    assert not (repository / "runs").exists()
+
+
+@pytest.mark.parametrize("injected", ["profile = 'smoke'\\nseed = 1", "seed = 1\\nepochs = 3"])
+def test_an_injected_parameter_that_no_notebook_has_is_refused(repository, injected):
+    code = f"""
+from IPython.core.interactiveshell import InteractiveShell
+from kdutils.notebook import from_parameters
+shell = InteractiveShell.instance()
+shell.run_cell("# Parameters\\n{injected}\\n", store_history=True)
+try:
+    from_parameters(profile="smoke", seed=1, device="cpu", runs="", data="")
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)
+    if "epochs" in injected:
+        assert done.stdout.strip() == "unknown parameter epochs: known are profile, seed, device, runs, data"
+    else:
+        assert "seeds 1" in done.stdout
+
+
+def test_finish_leaves_the_proof_that_a_notebook_ran_to_its_end(tiny, scratch, capsys):
+    run = kd.Run(tiny, 0, scratch)
+    notebook.finish("02_teacher", run)
+    (proof,) = scratch.rglob("*.json")
+    assert proof.name == "02_teacher.json"
+    record = json.loads(proof.read_text())
+    assert record["notebook"] == "02_teacher"
+    assert record["seconds"] >= 0
+    assert record["versions"] == machine.provenance()["versions"]
+    assert str(scratch) not in proof.read_text()
+    printed = capsys.readouterr().out
+    assert record["made"] in printed
+    assert platform.python_version() in printed

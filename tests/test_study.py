@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from kdutils import calibration, claims, stats, transfer
+from kdutils.study import DEFINITIONS, Study
+from studies import fake_study
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return stats.image_weights(400, resamples=400)
+
+
+@pytest.fixture(scope="module")
+def study(weights):
+    return Study(fake_study(copying=0.8), weights)
+
+
+def test_who_copies_their_own_teacher_is_specific_and_who_copies_none_is_not(weights):
+    copying = Study(fake_study(copying=0.8), weights)
+    _, apart, p = copying.specificity("KD-SN2")
+    assert apart > 0
+    assert p < 0.001
+    assert copying.specificity("SN2")[2] > 0.01
+
+
+def test_measures_of_a_study_are_those_of_the_package(study):
+    own, teacher = (study.predictions[name] for name in ("KD-SN2", "TN"))
+    summary = study.summary("KD-SN2")
+    assert summary["accuracy"].mean == pytest.approx(np.mean([p.correct.mean() for p in own]))
+    eces = [calibration.expected_calibration_error(p.confidence, p.correct) for p in own]
+    assert summary["ECE"].mean == pytest.approx(np.mean(eces))
+    mupes = [transfer.mupe(t.confidence, p.confidence) for t, p in zip(teacher, own, strict=True)]
+    assert summary["MUPE"].mean == pytest.approx(np.mean(mupes))
+    assert "MUPE" not in study.summary("TN")
+
+
+@pytest.mark.parametrize(
+    ("label", "ece", "mupe"),
+    [
+        ("dropout off", {"of": 2}, lambda t, s: (t**2 - s**2) ** 2),
+        ("ECE in 15 bins", {"n_bins": 15}, lambda t, s: (t - s) ** 2),
+        ("ECE in bins of equally many images", {"equal_mass": True}, lambda t, s: (t - s) ** 2),
+        ("confidence: mean of the passes' maxima", {"of": 3}, lambda t, s: (t**3 - s**3) ** 2),
+        ("MUPE of all ten probabilities", {}, lambda t, s: 2 * (t - s) ** 2),
+        ("MUPE of the MC standard deviation", {}, lambda t, s: 0.09 * (t - s) ** 2),
+    ],
+)
+def test_each_definition_is_what_it_says(study, label, ece, mupe):
+    found = study.by(DEFINITIONS[label])
+    summary, power = found.summary("KD-SN2"), ece.pop("of", 1)
+    own, teacher = (study.predictions[name] for name in ("KD-SN2", "TN"))
+    eces = [calibration.expected_calibration_error(p.confidence**power, p.correct, **ece) for p in own]
+    assert summary["ECE"].mean == pytest.approx(np.mean(eces))
+    mupes = [mupe(t.confidence, p.confidence).mean() for t, p in zip(teacher, own, strict=True)]
+    assert summary["MUPE"].mean == pytest.approx(np.mean(mupes))
+    matrix, _, p = found.specificity("KD-SN2")
+    assert np.exp(np.diag(matrix)) == pytest.approx(np.array(mupes) / (2 if "ten" in label else 1))
+    assert p < 0.05
+    assert len(claims.verdicts(found)) == 10
+
+
+def test_a_gain_is_the_log_of_what_distillation_divides_mupe_by(study):
+    values, resampled = study.gain("SN2")
+    pairs = zip(*(study.predictions[name] for name in ("TN", "SN2", "KD-SN2")), strict=True)
+    expected = [
+        np.log(np.mean((t.confidence - s.confidence) ** 2) / np.mean((t.confidence - k.confidence) ** 2))
+        for t, s, k in pairs
+    ]
+    np.testing.assert_allclose(values, expected)
+    assert values.mean() > 0
+    assert resampled.shape == (400, 10)
+    np.testing.assert_allclose(resampled.mean(0), values, atol=0.05)

@@ -1,0 +1,128 @@
+"""What the README and the book's pages show of the files in results/.
+
+python workflow/pages.py    writes it into README.md
+"""
+
+import json
+import re
+
+from kdutils.claims import FEWEST_SEEDS, enough
+from report import ROOT, answer, claims, heading, markdown, named, table
+
+SCALES = ("paper", "quick")  # those that the pages tell of, the first one first
+STORED = ("paper_table1", "coverage", "faults", "benchmark", "paper/sensitivity")
+
+
+def cost(record):
+    """How long a study's seeds took, from their networks' manifests, and what enough seeds would take."""
+    spent = {}  # (threads, precision, processor): minutes of each seed
+    for seed in record["seeds"]:
+        paths = sorted((ROOT / "results" / record["profile"] / f"seed-{seed}").glob("*/manifest.json"))
+        made = [json.loads(path.read_text()) for path in paths]
+        hardware = made[0]["hardware"]
+        kind = hardware["threads"], made[0]["training_precision"], hardware["processor"]
+        spent.setdefault(kind, []).append(sum(sum(manifest["seconds"].values()) for manifest in made) / 60)
+    each = ", ".join(
+        f"{sum(minutes) / len(minutes):.0f} minutes on {threads} thread{'s' * (threads > 1)} of an {processor} in "
+        f"{precision}"
+        for (threads, precision, processor), minutes in spent.items()
+    )
+    text = f"A seed of `{record['profile']}` took {each} (its manifests say)."
+    if not enough(record):
+        free = [seed for seed in range(FEWEST_SEEDS) if seed not in record["seeds"]]
+        missing = free[: FEWEST_SEEDS - len(record["seeds"])]
+        core_minutes = sum(threads * sum(minutes) for (threads, *_), minutes in spent.items()) / len(record["seeds"])
+        text += (
+            f" The {len(missing)} that it lacks for verdicts (`make study PROFILE={record['profile']} "
+            f"SEEDS={named(missing, '-', ',')} THREADS=1`, then `make results` with the same `PROFILE` and `SEEDS`, "
+            f"and `make figures`) would take about {len(missing) * core_minutes / 60 / 2:.0f} hours on two cores."
+        )
+    return text
+
+
+def benchmark(record):
+    """The rows of results/benchmark.json in Markdown."""
+    lines = ["| what | against | ratio (lowest to highest round) | of each run | target |", "|---|---|---|---|---|"]
+    for row in record["rows"]:
+        target = row["target"].replace("<=", "≤").replace(">=", "≥")
+        missed, count = row["missed"], len(row["runs"])
+        verdict = {None: "", 0: " ✓", count: " **missed**"}.get(missed, f" **missed** in {missed} of {count}")
+        spread = "" if row["low"] == row["high"] else f" ({row['low']:.3g} to {row['high']:.3g})"
+        against = row["against"] + (f"<br>{row['note']}" if row["note"] else "")
+        runs = ", ".join(f"{ratio:.3g}" for _, ratio, _ in row["runs"])
+        lines.append(f"| {row['what']} | {against} | {row['ratio']:.3g}{spread} | {runs} | {target}{verdict} |")
+    hardware, names = record["hardware"], ("torch", "torch-uncertainty", "baal")
+    versions = ", ".join(f"{name} {record['versions'][name]}" for name in names)
+    machine = f"each on {hardware['threads']} threads of an {hardware['processor']}"
+    return "\n".join(lines) + f"\n\n{len(record['made'])} runs, {machine}, {versions}; not measured on a GPU."
+
+
+def faults(record):
+    """The counts of results/faults.json in Markdown."""
+    lines = ["| fault | tried | survived |", "|---|---|---|"]
+    lines += [f"| {kind} | {n['tried']} | {n['survived']} |" for kind, n in record["faults"].items()]
+    return "\n".join(lines)
+
+
+def coverage(record):
+    """What the simulations of results/coverage.json found, as half a sentence."""
+    found = [by_seeds["10"] for by_seeds in record["coverage"].values()]
+    return (
+        f"with ten seeds, intervals held it in {min(found):.1%} to {max(found):.1%} of {record['studies']:,} studies "
+        f"of each kind, and a claim without substance was called reproduced in at most "
+        f"{max(record['false_verdicts'].values()):.1%}."
+    )
+
+
+def sensitivity(record):
+    """What the claims' differences become if students are trained otherwise, in Markdown."""
+    if not record["seeds"]:
+        return "Nothing was trained otherwise yet (`make sensitivity`)."
+    lines = [["what a claim rests on", "as chosen", "lowest, with", "highest, with", "clearly another answer with"]]
+    for claim, found in record["claims"].items():
+        (_, own), *others = found["means"].items()  # our own choice stands first
+        ends = [pick(others, key=lambda other: other[1]) for pick in (min, max)]
+        ends = [f"{mean:.2g}, {label}" for label, mean in ends]
+        lines.append([claim, f"{own:.2g}", *ends, "; ".join(found["turned"]) or "none"])
+    return (
+        f"Of our choices in training, {len(others)} were made otherwise at `{record['profile']}`, one at a time, with "
+        f"{len(record['seeds'])} seeds each:\n\n{markdown(lines)}"
+    )
+
+
+def studies():
+    """[the record of each study in results/ that the README tells of]"""
+    paths = [ROOT / "results" / scale / "table1.json" for scale in SCALES]
+    return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
+def parts():
+    """{name: Markdown} of everything on the README's and the book's pages that comes from the files in results/."""
+    stored = {name: json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in STORED}
+    records, paper = studies(), stored["paper_table1"]["networks"]
+    return {
+        "answer": f"\n\n{answer(records)}\n\n",
+        "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
+        "claims": f"\n{claims(records)}\n",
+        "coverage": coverage(stored["coverage"]),
+        "sensitivity": f"\n{sensitivity(stored['paper/sensitivity'])}\n",
+        "faults": f"\n{faults(stored['faults'])}\n",
+        "benchmark": f"\n{benchmark(stored['benchmark'])}\n",
+        "time": " ".join(map(cost, records)),
+    }
+
+
+def filled(page):
+    """README's text with all of `parts`, each between <!-- name --> and <!-- /name -->."""
+    for name, text in parts().items():
+        page, count = re.subn(
+            rf"(<!-- {name} -->).*(<!-- /{name} -->)", lambda found, t=text: found[1] + t + found[2], page, flags=re.S
+        )
+        if count != 1:
+            raise SystemExit(f"README.md needs one <!-- {name} --> … <!-- /{name} -->")
+    return page
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(filled(readme.read_text()))
