@@ -24,9 +24,13 @@ CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(or $(THRE
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH = 1
+# how threads wait, as kdutils sets it: here for processes that load torch before kdutils
+ifeq ($(OMP_WAIT_POLICY)$(GOMP_SPINCOUNT),)
+export OMP_WAIT_POLICY = PASSIVE
+export GOMP_SPINCOUNT = 1000
+endif
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity test test-faults test-browser test-book test-cluster test-colab test-install
-.PHONY: bench book lab results notebooks figures links clean
+.PHONY: help paper study sensitivity test bench book lab results notebooks figures links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto), then show Table 1"
@@ -78,21 +82,12 @@ test: .venv/ready
 	ruff format --check .
 	python -m pytest
 
-test-faults: .venv/ready
-	KDUTILS_FAULTS=all python -m pytest tests/faults
-	@python workflow/pages.py
+# all of one folder of tests, also what `make test` leaves out
+test-%: .venv/ready
+	python -m pytest -m "" tests/$*
+	@$(if $(filter faults,$*),python workflow/pages.py)
 
-test-cluster: .venv/ready
-	KDUTILS_CLUSTER=1 python -m pytest tests/cluster
-
-test-browser: .venv/ready
-	KDUTILS_BROWSER=1 python -m pytest tests/browser
-
-test-colab: .venv/ready
-	KDUTILS_COLAB=1 python -m pytest tests/colab
-
-test-install: .venv/ready
-	KDUTILS_INSTALL=1 python -m pytest tests/install
+test-book: book
 
 .venv/bench: .venv/ready
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/requirements.txt -e .[bench]
@@ -107,9 +102,6 @@ book: .venv/ready
 	@sphinx-build -q -W --keep-going -c docs -d build/doctrees . build/book
 	@rm -rf book && mv build/book book
 	@echo "open book/index.html"
-
-test-book: book
-	KDUTILS_BOOK=1 python -m pytest tests/book
 
 lab: .venv/ready
 	@# in a container one often is root, which Jupyter refuses unless told

@@ -61,15 +61,21 @@ def soft_targets(teacher, images):
     return teacher_logits
 
 
-def student_loss(profile, teacher_logits):
-    """The loss of a student for `training.train`: a function of (logits, labels, rows) of a batch.
-
-    It calls the function of this module that `profile.loss` names with the batch's rows of teacher_logits (n, classes),
-    and gives each of its keyword arguments the profile's value of that name. Raises ValueError for an unknown name.
-    """
+def loss_function(profile):
+    """The function of this module that `profile.loss` names; raises ValueError if there is none."""
     function = globals().get(profile.loss)
     if not inspect.isfunction(function):
         raise ValueError(f"unknown loss {profile.loss!r}: it must be a function of kdutils.distillation")
+    return function
+
+
+def student_loss(profile, teacher_logits):
+    """The loss of a student for `training.train`: a function of (logits, labels, rows) of a batch.
+
+    Calls `loss_function(profile)` with the batch's rows of teacher_logits (n, classes), and gives each of its keyword
+    arguments the profile's value of that name.
+    """
+    function = loss_function(profile)
     parameters = inspect.signature(function).parameters.values()
     settings = {p.name: getattr(profile, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
     return lambda logits, labels, rows: function(logits, teacher_logits[rows], labels, **settings)

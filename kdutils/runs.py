@@ -142,6 +142,7 @@ class Run:
         profile, store, train, validation = self._owner(name), self._store(name), *map(self.parts.get, PARTS[:2])
         options = {"seed": self.seed, "name": name, "checkpoint": store.folder / "checkpoint.safetensors"}
         if NETWORKS[name][1]:
+            distillation.loss_function(profile)  # an unknown one is refused before the teacher is trained
             teacher_logits = torch.as_tensor(self.soft_targets(), device=self.device)
             options["loss"] = distillation.student_loss(profile, teacher_logits)
         begun = self.manifest(name) | {"inputs": self._inputs(name)}

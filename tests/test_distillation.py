@@ -1,9 +1,11 @@
 import copy
 import math
+from dataclasses import replace
 
+import kdutils as kd
 import pytest
 import torch
-from kdutils import data, models
+from kdutils import data, distillation, models
 from kdutils.distillation import distillation_loss, soft_targets
 from torch import nn
 from torch.nn import functional as F
@@ -206,3 +208,33 @@ def test_loss_is_computed_on_the_gpu_where_its_arguments_are(fake_gpu):
         ):
             with pytest.raises(RuntimeError, match="same device"):
                 distillation_loss(*mixed)
+
+
+# The loss that a profile names
+
+
+def margin_loss(student_logits, teacher_logits, labels, *, temperature, soft_weight):
+    return temperature * (student_logits - teacher_logits).sum() + soft_weight * labels.sum()
+
+
+def test_a_profiles_loss_gets_the_rows_of_its_batch_and_its_settings_by_name(monkeypatch):
+    monkeypatch.setattr(distillation, "margin_loss", margin_loss, raising=False)
+    profile = replace(kd.PROFILES["smoke"], name="other", loss="margin_loss", temperature=3.0, soft_weight=0.25)
+    teacher_logits, rows = torch.arange(20.0).reshape(10, 2), torch.tensor([7, 1])
+    loss = distillation.student_loss(profile, teacher_logits)
+    logits, labels = torch.ones(2, 2), torch.tensor([1, 3])
+    assert loss(logits, labels, rows) == 3.0 * (4 - teacher_logits[[7, 1]].sum()) + 0.25 * 4
+
+
+@pytest.mark.parametrize("name", ["no_such_loss", "torch"])
+def test_a_loss_that_is_no_function_of_the_module_is_refused(name):
+    profile = replace(kd.PROFILES["smoke"], name="other", loss=name)
+    with pytest.raises(ValueError, match=f"unknown loss '{name}': it must be a function of kdutils.distillation"):
+        distillation.student_loss(profile, torch.zeros(3, 10))
+
+
+def test_an_unknown_loss_is_refused_before_a_teacher_is_trained(tiny, scratch):
+    run = kd.Run(replace(tiny, loss="no_such_loss"), 0, scratch, device="cpu")
+    with pytest.raises(ValueError, match="unknown loss 'no_such_loss'"):
+        run.network("KD-SN1")
+    assert not (run.folder / "TN").exists()

@@ -2,20 +2,17 @@
 
 import functools
 import json
-import os
 import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
-import pytest
-
-if os.environ.get("KDUTILS_BOOK") != "1":
-    pytest.skip("make test-book builds the book and looks at it", allow_module_level=True)
-
 import kdutils as kd
+import pytest
 from playwright.sync_api import sync_playwright
+
+pytestmark = pytest.mark.book
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"

@@ -1,7 +1,6 @@
 """The six notebooks in JupyterLab, by its real menus, in a real browser."""
 
 import contextlib
-import os
 import re
 import shutil
 
@@ -11,7 +10,7 @@ import pytest
 from checkout import NOTEBOOKS
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.skipif(os.environ.get("KDUTILS_BROWSER") != "1", reason="with `make test-browser`")
+pytestmark = pytest.mark.browser
 
 TRAINED = {"02_teacher": 'run.network("TN")', "03_distillation": "run.network(name)"}  # the cells that train
 SLIDERS = {"03_distillation": "explore(soft_target", "05_calibration_and_mupe": "explore(curves"}

@@ -1,6 +1,6 @@
 """Two seeds through a real Slurm cluster of one node; what it makes is what this machine makes without it, bit by bit.
 
-Only with $KDUTILS_CLUSTER=1 (`make test-cluster`), as it takes minutes and installs Slurm if it is missing.
+Takes minutes, and installs Slurm if it is missing (`make test-cluster`).
 """
 
 import os
@@ -18,7 +18,7 @@ import kdutils as kd
 import pytest
 from slurm import Slurm, install
 
-pytestmark = pytest.mark.skipif(os.environ.get("KDUTILS_CLUSTER") != "1", reason="make test-cluster")
+pytestmark = pytest.mark.cluster
 
 
 class Project(checkout.Project):

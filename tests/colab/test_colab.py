@@ -18,7 +18,7 @@ import nbformat
 import pytest
 from checkout import NOTEBOOKS, ROOT
 
-pytestmark = pytest.mark.skipif("KDUTILS_COLAB" not in os.environ, reason="minutes: with `make test-colab`")
+pytestmark = pytest.mark.colab
 BASE = ["torch==2.14.1", "torchvision==0.29.1", "numpy==2.0.2", "pandas==2.2.2", "scipy==1.16.3", "matplotlib==3.10.0"]
 BASE += ["seaborn==0.13.2", "statsmodels==0.14.6", "scikit-learn", "tqdm", "jinja2", "ipykernel", "ipywidgets"]
 

@@ -1,6 +1,6 @@
 """Real faults against real runs. A few of each with `make test`, all of them with `make test-faults`.
 
-With $KDUTILS_FAULTS=all every fault is tried, and how many were survived is written to results/faults.json.
+`make test-faults` tries every fault, and writes to results/faults.json how many were survived.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ from collections import Counter
 from pathlib import Path
 
 import kdutils as kd
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ALL = os.environ.get("KDUTILS_FAULTS") == "all"
 TRIED, SURVIVED = Counter(), Counter()
 
 # What a process of ours does: a teacher and a student, a few images, three epochs. The teacher has SN1's architecture
@@ -23,6 +23,7 @@ TRIED, SURVIVED = Counter(), Counter()
 SCRIPT = """
 import sys
 import kdutils as kd
+import pytest
 kd.runs.NETWORKS["TN"] = ("SN1", False)
 profile = kd.Profile("tiny", 200, 20, 50, epochs=3, batch_size=20, peak_learning_rate=1e-3, mc_passes=3)
 run = kd.Run(profile, 0, sys.argv[1], device="cpu")
@@ -42,9 +43,10 @@ APART = {
 
 
 def some(cases, few):
-    """All `cases`, or `few` of them spread over the list."""
-    cases = list(cases)
-    return cases if ALL else cases[:: -(-len(cases) // few)]
+    """All `cases`, marked `faults` but for `few` of them, spread over the list."""
+    cases = [case if isinstance(case, tuple) else (case,) for case in cases]
+    step = -(-len(cases) // few)
+    return [pytest.param(*case, marks=[pytest.mark.faults] if i % step else []) for i, case in enumerate(cases)]
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ def test_a_file_of_ours_is_fetched_anew(damage, copies, monkeypatch, capsys):
         (ours / name).write_bytes(DAMAGES[damage]((ours / name).read_bytes()))
         monkeypatch.delenv("KDUTILS_DATA", raising=False)
         monkeypatch.setattr(data, "project_root", lambda: ours.parent)
-        monkeypatch.setattr(data, "SOURCES", {"a folder": lambda aside: good})
+        monkeypatch.setattr(fetch, "SOURCES", {"a folder": lambda aside: good})
         assert len(data.load_mnist().train_labels) == 60_000
         assert f"data/{name} is corrupt: fetching it again" in capsys.readouterr().out
         assert {path.name for path in ours.iterdir()} == {*data.FILES, ".lock"}
@@ -114,6 +114,6 @@ def test_what_a_killed_download_left_is_swept_away(tmp_path, monkeypatch):
         good, folder = data.default_root().resolve(), tmp_path / "data"
         (folder / ".fetch-left" / "package").mkdir(parents=True)
         (folder / ".fetch-left" / "package" / "part").write_bytes(b"x")
-        monkeypatch.setattr(data, "SOURCES", {"a folder": lambda aside: good})
+        monkeypatch.setattr(fetch, "SOURCES", {"a folder": lambda aside: good})
         data.load_mnist(folder)
         assert {path.name for path in folder.iterdir()} == {*data.FILES, ".lock"}

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from faults import ALL, SCRIPT, fault, finish, made, some, start
+from faults import SCRIPT, fault, finish, made, some, start
 
 # everything is loaded first: nobody may not read the interpreter's own folders
 NOBODY = """
@@ -56,7 +56,7 @@ def test_a_full_disk_is_named_and_gone_on_with_after_room_is_made(megabytes, sma
 
 
 @root_only
-@pytest.mark.skipif(not ALL, reason="with `make test-faults`")
+@pytest.mark.faults
 def test_a_read_only_disk_is_named(small_disk, undisturbed):
     with fault("disk full, read-only, no permission"):
         remount(small_disk, "ro")

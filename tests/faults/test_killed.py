@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jupyter_client
 import pytest
-from faults import ALL, APART, ROOT, SCRIPT, fault, finish, made, some, start
+from faults import APART, ROOT, SCRIPT, fault, finish, made, some, start
 from kdutils import data
 
 # ends the process, as `kill -9` would, before or after its n-th file is renamed into place
@@ -35,11 +35,11 @@ def in_the_end(folder):
     return made(folder)
 
 
-@pytest.mark.parametrize("chain", range(8 if ALL else 1))
-def test_killed_at_a_file(chain, undisturbed, tmp_path):
+@pytest.mark.parametrize("chain", some(range(8), few=1))
+def test_killed_at_a_file(chain, thorough, undisturbed, tmp_path):
     """Several kills in one run: each time at one of the next files, before or after its renaming."""
     draw = random.Random(chain)
-    for _ in range(5 if ALL else 2):
+    for _ in range(5 if thorough else 2):
         with fault("SIGKILL"):
             when = draw.choice(["before", "after"])
             status, said = finish(start(KILLED_AT_A_FILE + SCRIPT, tmp_path, draw.randint(1, 6), when))
@@ -47,10 +47,10 @@ def test_killed_at_a_file(chain, undisturbed, tmp_path):
     assert in_the_end(tmp_path) == undisturbed
 
 
-@pytest.mark.parametrize("chain", range(5 if ALL else 1))
-def test_killed_at_any_moment(chain, undisturbed, tmp_path):
+@pytest.mark.parametrize("chain", some(range(5), few=1))
+def test_killed_at_any_moment(chain, thorough, undisturbed, tmp_path):
     draw = random.Random(100 + chain)
-    for _ in range(4 if ALL else 1):
+    for _ in range(4 if thorough else 1):
         with fault("SIGKILL"):
             process = start(SCRIPT, tmp_path)
             time.sleep(draw.uniform(1.5, 8))
@@ -123,7 +123,7 @@ def piped(tmp_path_factory):
     return made(folder)
 
 
-@pytest.mark.skipif(not ALL, reason="minutes each: with `make test-faults`")
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("sign", "seconds"), [(signal.SIGKILL, 25), (signal.SIGKILL, 70), (signal.SIGINT, 40), (signal.SIGTERM, 55)]
 )

@@ -96,14 +96,14 @@ def test_a_batch_is_halved_until_it_fits(error):
     """What CUDA raises, raised by hand: there is no GPU here."""
     tried = []
 
-    def compute(size):
+    def halved(size):
         tried.append(size)
         if size > 3:
             raise error
         return np.arange(size)
 
     with fault("memory too small"):
-        assert len(compute.with_less_memory(compute, 25)) == 3
+        assert len(compute.with_less_memory(halved, 25)) == 3
         assert tried == [25, 12, 6, 3]
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from faults import ALL, SCRIPT, fault, finish, made, start
+from faults import SCRIPT, fault, finish, made, start
 
 
 def test_of_two_processes_one_trains_and_the_other_waits(undisturbed, tmp_path):
@@ -19,7 +19,7 @@ def test_of_two_processes_one_trains_and_the_other_waits(undisturbed, tmp_path):
         assert made(tmp_path) == undisturbed
 
 
-@pytest.mark.skipif(not ALL, reason="with `make test-faults`")
+@pytest.mark.faults
 def test_who_waits_takes_over_when_the_other_is_killed(undisturbed, tmp_path):
     with fault("two at once"):
         first = start(SCRIPT, tmp_path)

@@ -11,7 +11,7 @@ import checkout
 import pytest
 from checkout import ROOT
 
-pytestmark = pytest.mark.skipif("KDUTILS_INSTALL" not in os.environ, reason="minutes: with `make test-install`")
+pytestmark = pytest.mark.install
 USE = """
 import kdutils as kd
 assert kd.calibration.expected_calibration_error([0.9, 0.9], [True, False]) == 0.4
