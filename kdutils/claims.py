@@ -31,13 +31,9 @@ CLAIMS = {
     "C6": "the teacher's uncertainty is transferred",
     "C7": "a student of low capacity takes over none of it",
 }
-PUBLISHED = {  # what the record calls a measure, and what the paper's table calls it
-    "train": "train_accuracy",
-    "validation": "validation_accuracy",
-    "accuracy": "test_accuracy",
-    "ECE": "ece",
-    "MUPE": "mupe",
-}
+# what the record calls a measure, and what the paper's table calls it
+PUBLISHED = {"train": "train_accuracy", "validation": "validation_accuracy", "accuracy": "test_accuracy"}
+PUBLISHED |= {"ECE": "ece", "MUPE": "mupe"}
 DIFFER = "dependent on the definition"  # of ECE: with MC dropout, or with dropout off
 
 
@@ -149,16 +145,11 @@ def trend(values, what):
 def calibration_conditions(study):
     """{"C4", "C5": [Condition]} of the controlled rule."""
     apart = {name: np.abs(study.ece_values(name) - study.ece_values("TN")) for name in LADDER}
-    lower = (study.ece("SN2") - study.ece("KD-SN2")).estimate()
+    closer = {name: seeds_only(apart[name] - apart["KD-SN3"]) for name in LADDER[:2]}
+    lower, agrees = (study.ece("SN2") - study.ece("KD-SN2")).estimate(), bool(study.ks("SN2") > study.ks("KD-SN2"))
     return {
-        "C4": [
-            Condition(f"|ECE − TN's|, {name} − KD-SN3", seeds_only(apart[name] - apart["KD-SN3"]))
-            for name in LADDER[:2]
-        ],
-        "C5": [
-            Condition("ECE SN2 − KD-SN2", lower, DELTAS["ECE"]),
-            Condition("KS error agrees", None, met=bool(study.ks("SN2") > study.ks("KD-SN2"))),
-        ],
+        "C4": [Condition(f"|ECE − TN's|, {name} − KD-SN3", estimate) for name, estimate in closer.items()],
+        "C5": [Condition("ECE SN2 − KD-SN2", lower, DELTAS["ECE"]), Condition("KS error agrees", None, met=agrees)],
     }
 
 
@@ -185,10 +176,8 @@ def conditions(study):
     }
     if {"SN1", "SN3"} <= study.predictions.keys():
         one, three = study.gain("SN1"), study.gain("SN3")
-        found["C7"] = [
-            Condition("−G(SN1)", (-one).estimate(), -ratio, level=0.9),
-            Condition("G(SN3) − G(SN1)", (three - one).estimate()),
-        ]
+        found["C7"] = [Condition("−G(SN1)", (-one).estimate(), -ratio, level=0.9)]
+        found["C7"].append(Condition("G(SN3) − G(SN1)", (three - one).estimate()))
     return found
 
 
@@ -198,10 +187,8 @@ def verdicts(study):
     family = [(claim, "", found) for claim, found in conditions(study).items()]
     family += [(claim, "deterministic", deterministic[claim]) for claim in ("C4", "C5")]
     adjusted = holm([max(condition.p_value() for condition in found) for *_, found in family])
-    return [
-        (claim, reading, found, float(p), verdict(found, p, study.seeds))
-        for (claim, reading, found), p in zip(family, adjusted, strict=True)
-    ]
+    tested = zip(family, adjusted, strict=True)
+    return [(*claim, float(p), verdict(claim[2], p, study.seeds)) for claim, p in tested]
 
 
 def record(study, profile, seeds, histories, paper):
@@ -209,22 +196,17 @@ def record(study, profile, seeds, histories, paper):
 
     histories: {network: [history of each seed]}. paper: {network: {"test_accuracy", "ece", "mupe", …}}, as published.
     """
-    networks, teachers = {}, study.predictions["TN"]
+    networks, definitions = {}, {}
     for name, own in histories.items():
         parts = {part: seeds_only([history[f"{part}_accuracy"] for history in own]) for part in ("train", "validation")}
         found = parts | study.summary(name)
         networks[name] = {key: {"mean": e.mean, "interval": e.bounds()} for key, e in found.items()}
-    return {
-        "profile": profile,
-        "seeds": seeds,
-        "networks": networks,
-        "claims": _claim_rows(study, networks, paper),
-        "definitions": {
-            label: {claim: found for claim, reading, *_, found in verdicts(study.by(definition)) if not reading}
-            for label, definition in DEFINITIONS.items()
-        },
-        "constant_predictor_mupe": np.mean([transfer.constant_predictor_mupe(own.confidence) for own in teachers]),
-    }
+    for label, definition in DEFINITIONS.items():
+        family = verdicts(study.by(definition))
+        definitions[label] = {claim: controlled for claim, reading, *_, controlled in family if not reading}
+    constant = np.mean([transfer.constant_predictor_mupe(own.confidence) for own in study.predictions["TN"]])
+    about = {"profile": profile, "seeds": seeds, "networks": networks, "claims": _claim_rows(study, networks, paper)}
+    return about | {"definitions": definitions, "constant_predictor_mupe": constant}
 
 
 def _claim_rows(study, networks, paper):

@@ -62,14 +62,13 @@ def split(mnist, profile):
     A smaller number takes the first n/10 images of each class, so that all classes are equally frequent.
     Raises ValueError unless it is a multiple of 10 that every class can fill.
     """
-    train = Part(mnist.train_images[:TRAIN_PART], mnist.train_labels[:TRAIN_PART])
-    validation = Part(mnist.train_images[TRAIN_PART:], mnist.train_labels[TRAIN_PART:])
-    test = Part(mnist.test_images, mnist.test_labels)
-    return {
-        "train": _balanced("train_images", train, profile.train_images),
-        "validation": _balanced("validation_images", validation, profile.validation_images),
-        "test": _balanced("test_images", test, profile.test_images),
+    parts = {
+        "train": Part(mnist.train_images[:TRAIN_PART], mnist.train_labels[:TRAIN_PART]),
+        "validation": Part(mnist.train_images[TRAIN_PART:], mnist.train_labels[TRAIN_PART:]),
+        "test": Part(mnist.test_images, mnist.test_labels),
     }
+    sizes = {name: f"{name}_images" for name in parts}
+    return {name: _balanced(sizes[name], part, getattr(profile, sizes[name])) for name, part in parts.items()}
 
 
 def _balanced(name, part, size):

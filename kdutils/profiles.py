@@ -62,16 +62,12 @@ class Profile:
 
 
 DEFAULTS = {field.name: field.default for field in fields(Profile) if field.default is not MISSING}
-
-
-PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile("smoke", 1_000, 500, 500, epochs=1, batch_size=50, peak_learning_rate=5e-4, mc_passes=5),
-        Profile("quick", 8_000, 2_000, 10_000, epochs=3, batch_size=64, peak_learning_rate=5e-4, mc_passes=100),
-        Profile("paper", 50_000, 10_000, 10_000, epochs=2, batch_size=128, peak_learning_rate=1e-3, mc_passes=100),
-    )
-}
+_KNOWN = (
+    Profile("smoke", 1_000, 500, 500, epochs=1, batch_size=50, peak_learning_rate=5e-4, mc_passes=5),
+    Profile("quick", 8_000, 2_000, 10_000, epochs=3, batch_size=64, peak_learning_rate=5e-4, mc_passes=100),
+    Profile("paper", 50_000, 10_000, 10_000, epochs=2, batch_size=128, peak_learning_rate=1e-3, mc_passes=100),
+)
+PROFILES = {profile.name: profile for profile in _KNOWN}
 
 
 def variants(profile):
@@ -79,17 +75,14 @@ def variants(profile):
 
     Empty for a variant: one choice at a time.
     """
-    return (
-        {}
-        if profile.base
-        else {
-            **{f"t{temperature}": {"temperature": float(temperature)} for temperature in (1, 2, 8, 16)},
-            "no-t2": {"scale_by_temperature_squared": False},
-            "soft-0.9": {"soft_weight": 0.9},
-            "mc-targets": {"mc_soft_targets": True},
-            "twice": {"epochs": 2 * profile.epochs},
-        }
-    )
+    if profile.base:
+        return {}
+    return {f"t{temperature}": {"temperature": float(temperature)} for temperature in (1, 2, 8, 16)} | {
+        "no-t2": {"scale_by_temperature_squared": False},
+        "soft-0.9": {"soft_weight": 0.9},
+        "mc-targets": {"mc_soft_targets": True},
+        "twice": {"epochs": 2 * profile.epochs},
+    }
 
 
 def resolve(profile):

@@ -209,7 +209,7 @@ class Run:
         found = self._store(name).manifest()
         known = self._inputs(name)
         other = [key for key, value in found["inputs"].items() if known.get(key, value) != value]
-        other += ["data"] if found.get("data") and not self._own_data else []
+        other += ["not MNIST"] if found.get("data") and not self._own_data else []
         if other:
             folder = display_path(self._store(name).folder)
             what = "distilled from another TN" if other == ["teacher"] else f"made from other data ({', '.join(other)})"

@@ -193,7 +193,7 @@ def test_arrays_are_stored_without_pickle(finished_run, file):
         assert kinds == {"labels": ("uint8", (50,))} | two | three
 
 
-# What is reused, gone on with, or refused
+# What is reused, resumed, or refused
 
 
 def test_a_second_call_makes_nothing_anew(finished_run, tiny):
@@ -580,7 +580,7 @@ def test_what_other_data_made_is_refused(tiny, scratch, colours, ask):
     with pytest.raises(ValueError, match=r"SN1 was made from other data \(test\)"):
         getattr(kd.Run(tiny, 0, scratch, device="cpu", parts=changed), ask)("SN1")
     for read_only in (False, True):
-        with pytest.raises(ValueError, match=r"SN1 was made from other data \(data\)"):
+        with pytest.raises(ValueError, match=r"SN1 was made from other data \(not MNIST\)"):
             getattr(kd.Run(tiny, 0, scratch, device="cpu", read_only=read_only), ask)("SN1")
 
 

@@ -126,7 +126,7 @@ def test_an_interrupted_training_goes_on(opened, project):
     see_a_bar(notebook, "KD-SN3 epoch 1", cell)
     notebook.panel.get_by_role("button", name="Interrupt the kernel").click()
     notebook.wait_until_idle()
-    told = cell.get_by_text("KD-SN3 stopped; give the same command again, and it goes on from the last finished epoch")
+    told = cell.get_by_text("KD-SN3 stopped: run the same command again to resume after the last finished epoch")
     expect(told).to_be_visible()
     notebook.screenshot("interrupted", at=told)
     expect(cell).to_contain_text("KD-SN2 epoch 1/1")

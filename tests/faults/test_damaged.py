@@ -1,4 +1,4 @@
-"""Damaged, exchanged and foreign artefacts are found before they are used, named, and made again or refused."""
+"""Damaged, exchanged and foreign artefacts are found before they are used, named, and recomputed or refused."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""A killed or interrupted process goes on from its last finished epoch or stage, to the same bits."""
+"""A killed or interrupted process resumes after its last finished epoch or stage, to the same bits."""
 
 import os
 import random

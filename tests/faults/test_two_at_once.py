@@ -34,5 +34,5 @@ def test_who_waits_takes_over_when_the_other_is_killed(undisturbed, tmp_path):
         status, said = finish(second)
         finish(first)
         assert status == 0, said
-        assert "TN: goes on after epoch" in said
+        assert "TN: resumes after epoch" in said
         assert made(tmp_path) == undisturbed
