@@ -1,12 +1,10 @@
 """The paper's claims: what each needs, whether a study meets it, and the record that the pages show.
 
-The record is what results/<profile>/table1.json holds:
-
-    profile: name; seeds: [number, …]; constant_predictor_mupe: mean over seeds of Var(c_T)
-    networks: {network: {"train", "validation", "accuracy", "ECE", "MUPE": {"mean", "interval": [low, high] or null}}}
-    claims: [{"claim", "says", "literal", "controlled", "p" (Holm's), "paper", "conditions": [{"what", "needed",
-        "found", "stands": "yes", "no" or "open"; "mean" and "interval", or "p"}]}]
-    definitions: {definition: {claim: controlled verdict}}
+The record is what results/<profile>/table1.json holds. "profile": its name. "seeds": their numbers. "networks":
+{network: {"train", "validation", "accuracy", "ECE", "MUPE": {"mean", "interval": [low, high], or null with one
+seed}}}. "claims": a list of {"claim", "says", "literal", "controlled", "p" (Holm's), "paper", "conditions": a list of
+{"what", "needed", "found", "stands": "yes", "no" or "open", and "mean" and "interval", or "p"}}. "definitions":
+{definition: {claim: controlled verdict}}. "constant_predictor_mupe": the mean over seeds of Var(c_T).
 """
 
 from typing import NamedTuple

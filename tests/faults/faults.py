@@ -23,7 +23,6 @@ TRIED, SURVIVED = Counter(), Counter()
 SCRIPT = """
 import sys
 import kdutils as kd
-import pytest
 kd.runs.NETWORKS["TN"] = ("SN1", False)
 profile = kd.Profile("tiny", 200, 20, 50, epochs=3, batch_size=20, peak_learning_rate=1e-3, mc_passes=3)
 run = kd.Run(profile, 0, sys.argv[1], device="cpu")

@@ -6,8 +6,8 @@ import re
 
 import kdutils as kd
 import nbformat
+import pages
 import pytest
-import report
 from checkout import NOTEBOOKS, ROOT
 
 COMMON = ["profile", "seed", "device", "runs", "data"]
@@ -134,7 +134,7 @@ def test_the_uncertainties_that_04_shows_are_those_of_the_committed_results(netw
 
 def test_readme_shows_what_the_files_give():
     readme = (ROOT / "README.md").read_text()
-    assert report.filled(readme) == readme
+    assert pages.filled(readme) == readme
     for figure in re.findall(r"!\[[^]]*\]\((figures/[^)]+)\)", readme):
         assert (ROOT / figure).is_file()
 
