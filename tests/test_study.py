@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from kdutils import calibration, claims, stats, transfer
-from kdutils.study import DEFINITIONS, Study
+from kdutils.study import DEFINITIONS, Measure, Study
 from studies import fake_study
 
 
@@ -70,3 +70,21 @@ def test_a_gain_is_the_log_of_what_distillation_divides_mupe_by(study):
     assert values.mean() > 0
     assert resampled.shape == (400, 10)
     np.testing.assert_allclose(resampled.mean(0), values, atol=0.05)
+
+
+def test_measures_are_subtracted_and_divided_part_by_part():
+    one = Measure(np.array([4.0, 2.0]), np.array([[1.0, 6.0], [3.0, 8.0]]))
+    other = Measure(np.array([1.0, 4.0]), np.array([[2.0, 2.0], [6.0, 2.0]]))
+    difference, ratio = one - other, one.log_ratio(other)
+    np.testing.assert_array_equal(difference.values, [3, -2])
+    np.testing.assert_array_equal(difference.resampled, [[-1, 4], [-3, 6]])
+    np.testing.assert_array_equal((-difference).values, [-3, 2])
+    np.testing.assert_allclose(ratio.values, np.log([4, 0.5]))
+    np.testing.assert_allclose(ratio.resampled, np.log([[0.5, 3], [0.5, 4]]))
+    assert difference.estimate() == stats.two_level(difference.values, difference.resampled)
+
+
+def test_differences_of_accuracy_are_of_one_network_minus_the_other(study):
+    found = study.accuracy_difference("KD-SN2", "SN2").values
+    pairs = zip(study.predictions["KD-SN2"], study.predictions["SN2"], strict=True)
+    np.testing.assert_allclose(found, [one.correct.mean() - other.correct.mean() for one, other in pairs])

@@ -96,3 +96,16 @@ def test_a_corrupt_file_is_recomputed_and_named(store, scratch, capsys):
     (scratch / "A" / "manifest.json").write_bytes(to_json({"results_version": 1}))
     assert own.get("file", lambda: own.put({"file": b"content"})) == b"content"
     assert capsys.readouterr().out.count("A/manifest.json is corrupt: recomputing A") == 1
+
+
+def test_what_is_made_on_the_way_does_not_repeat_the_message(store, scratch, capsys):
+    own = store()
+    own.put({"one": b"1", "two": b"2"})
+    (scratch / "A" / "manifest.json").write_bytes(b"corrupt")
+
+    def make_two():
+        one = own.get("one", lambda: own.put({"one": b"1"}))
+        own.put({"two": one + b"2"})
+
+    assert own.get("two", make_two) == b"12"
+    assert capsys.readouterr().out.count("corrupt") == 1
