@@ -81,6 +81,15 @@ def _balanced(name, part, size):
     return Part(part.images[keep], part.labels[keep])
 
 
+def check_parts(parts, profile):
+    """`parts` of other data, if they hold as many images as the profile says; else ValueError."""
+    sizes = {name: getattr(profile, f"{name}_images") for name in ("train", "validation", "test")}
+    found = {name: len(part) for name, part in parts.items()}
+    if found != sizes:
+        raise ValueError(f"parts must hold as many images as the profile says, {sizes}, got {found}")
+    return parts
+
+
 def preprocess(images):
     """uint8 images (n, channels, height, width), tensor or array, to a float32 tensor (n, channels, 32, 32).
 

@@ -41,20 +41,36 @@ def _classifier(sizes):
     return nn.Sequential(*modules, nn.Linear(sizes[-1], 10))
 
 
+def _skeleton(name, channels):
+    """The network without numbers: on the meta device nothing is initialised, and the global generator left alone."""
+    if name not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture {name!r}: known are {', '.join(ARCHITECTURES)}")
+    layers, hidden = ARCHITECTURES[name]
+    with torch.device("meta"):
+        features, size = _features(layers, channels)
+        return nn.Sequential(OrderedDict(features=features, classifier=_classifier((size, *hidden))))
+
+
+def description(name, *, channels=1):
+    """{place: module, its settings and the shapes of its parameters} of the network that `build` gives."""
+    settings = ("p", "kernel_size", "stride", "padding", "dilation", "groups", "inplace")
+    found = {}
+    for place, module in _skeleton(name, channels).named_modules():
+        words = [f"{key}={getattr(module, key)}" for key in settings if hasattr(module, key)]
+        words += [f"{key} {tuple(value.shape)}" for key, value in module.named_parameters(recurse=False)]
+        if not list(module.children()):
+            found[place] = f"{type(module).__name__}({', '.join(words)})"
+    return found
+
+
 def build(name, seed=0, *, channels=1):
     """An untrained network on the CPU: (n, channels, 32, 32) float images to (n, 10) logits.
 
     name: one of `ARCHITECTURES`. He initialisation from a generator of its own, derived from `seed` and `name`;
     biases 0. Dropout (p = 0.5) after every hidden fully connected ReLU. Raises ValueError for an unknown name.
     """
-    if name not in ARCHITECTURES:
-        raise ValueError(f"unknown architecture {name!r}: known are {', '.join(ARCHITECTURES)}")
+    network = _skeleton(name, channels).to_empty(device="cpu")
     generator = torch.Generator().manual_seed(derive_seed(seed, name, "initialisation"))
-    layers, hidden = ARCHITECTURES[name]
-    with torch.device("meta"):  # no default initialisation, so the global generator is left alone
-        features, size = _features(layers, channels)
-        network = nn.Sequential(OrderedDict(features=features, classifier=_classifier((size, *hidden))))
-    network.to_empty(device="cpu")
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)

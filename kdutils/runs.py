@@ -4,19 +4,18 @@ Imports torch only to train, to load weights, or to predict.
 """
 
 import json
+import os
 import time
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
-from . import predictions
-from .data import load_mnist, split
+from . import origin, predictions
+from .data import check_parts, load_mnist, split
 from .plumbing.checks import check_seed
-from .plumbing.machine import provenance, stoppable
-from .plumbing.store import Store, display_path, from_npz, project_root, sha256, to_json, to_npz
-from .profiles import DEFAULTS, derive_seed, owner, resolve
+from .plumbing.machine import provenance
+from .plumbing.store import Store, from_npz, project_root, sha256
+from .profiles import DEFAULTS, owner, resolve
 
 RESULTS_VERSION = 2  # raised when a change to the code changes results; older artefacts are then refused
 
@@ -31,7 +30,7 @@ NETWORKS = {  # name: (architecture, distilled from TN)
 }
 TABLE_1 = ("TN", "KD-SN1", "KD-SN2", "SN2", "KD-SN3")  # the networks of the paper's Table 1, in its order
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PARTS = ("train", "validation", "test")
+PRECISIONS = ("auto", "float32", "bfloat16")  # of training
 
 
 class Run:
@@ -46,19 +45,35 @@ class Run:
     and the others wait for it.
     """
 
-    def __init__(self, profile, seed=0, root=None, *, device="auto", data=None, parts=None, read_only=False):
+    def __init__(
+        self,
+        profile,
+        seed=0,
+        root=None,
+        *,
+        device="auto",
+        data=None,
+        parts=None,
+        precision="auto",
+        force=None,
+        read_only=False,
+    ):
         self.profile = resolve(profile)
         self.seed = check_seed(seed)
         self.root = Path(root) if root else project_root() / "runs"
-        if device not in DEVICES:
-            raise ValueError(f"unknown device {device!r}: known are {', '.join(DEVICES)}")
-        self._device, self._data, self._own_data, self.read_only = device, data, parts is not None, read_only
+        for what, value, known in (("device", device, DEVICES), ("precision", precision, PRECISIONS)):
+            if value not in known:
+                raise ValueError(f"unknown {what} {value!r}: known are {', '.join(known)}")
+        self._device, self._data, self.own_data, self.read_only = device, data, parts is not None, read_only
         self.folder = self.root / self.profile.name / f"seed-{self.seed}"
         self.output = self.root / self.profile.name  # where notebooks leave tables, figures, and their proof
         self.opened = time.perf_counter()
-        self._stores = {}
-        if self._own_data:
-            self.parts = _checked(parts, self.profile)
+        self._stores, self._said, self.precision = {}, set(), precision
+        self._forced, self._since = origin.forced(
+            os.environ.get("KDUTILS_FORCE", "") if force is None else force, NETWORKS
+        )
+        if self.own_data:
+            self.parts = check_parts(parts, self.profile)
 
     @cached_property
     def device(self):
@@ -70,9 +85,23 @@ class Run:
         return compute.choose_device(self._device)
 
     @cached_property
+    def dtype(self):
+        """The torch.dtype that training computes in."""
+        import torch
+
+        from .plumbing import compute
+
+        return compute.precision(self.device) if self.precision == "auto" else getattr(torch, self.precision)
+
+    @cached_property
     def parts(self):
         """{"train", "validation", "test"}: the `data.Part`s of this profile."""
         return split(load_mnist(self._data), self.profile)
+
+    @property
+    def channels(self):
+        """The number of channels of an image."""
+        return self.parts["train"].images.shape[1] if self.own_data else 1
 
     # What is made of what
 
@@ -81,18 +110,9 @@ class Run:
 
         Trains the teacher first where a distilled network needs it.
         """
-        from .plumbing.checkpoint import from_safetensors
+        from . import making
 
-        weights = from_safetensors(self._get(name, "weights.safetensors", self._train))
-        model = self._untrained(name)
-        model.load_state_dict(weights)
-        return model.to(self.device).eval()
-
-    def _untrained(self, name):
-        from . import models
-
-        channels = self.parts["train"].images.shape[1] if self._own_data else 1
-        return models.build(NETWORKS[name][0], self.seed, channels=channels)
+        return making.trained(self, NETWORKS[name][0], self._get(name, "weights.safetensors", self._train))
 
     def soft_targets(self):
         """The teacher's logits (n, classes), float32, on the training images, in their order.
@@ -100,7 +120,7 @@ class Run:
         For a profile with mc_soft_targets: the logarithms of its MC mean.
         """
         file = "mc_soft_targets.npz" if self.profile.mc_soft_targets else "soft_targets.npz"
-        return from_npz(self._get("TN", file, lambda _: self._make_soft_targets()))["logits"]
+        return from_npz(self._get("TN", file, self._make_soft_targets))["logits"]
 
     def history(self, name):
         """How the network was trained: the history of `training.train`, and "train_accuracy", "validation_accuracy".
@@ -115,124 +135,91 @@ class Run:
 
     def has(self, name):
         """Whether predictions of the network are stored."""
-        return (self._store(name).folder / "manifest.json").exists() and (
-            "predictions.npz" in self.manifest(name)["outputs"]
-        )
-
-    def _make_soft_targets(self):
-        """From the teacher's weights. Training the teacher makes those with dropout off, too."""
-        from . import distillation, mc_dropout
-
-        model, images, store = self.network("TN"), self.parts["train"].images, self._store("TN")
-        if self.profile.mc_soft_targets:
-            seed = derive_seed(self.seed, "TN", "soft_targets")
-            mean = mc_dropout.predict(model, images, passes=self.profile.mc_passes, seed=seed).mean
-            logits = np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
-            store.put({"mc_soft_targets.npz": to_npz({"logits": logits})})
-        elif store.read("soft_targets.npz") is None:
-            logits = distillation.soft_targets(model, images).cpu().numpy()
-            store.put({"soft_targets.npz": to_npz({"logits": logits})})
+        stored = (self.store(name).folder / "manifest.json").exists()
+        return stored and "predictions.npz" in self.manifest(name)["outputs"]
 
     def _train(self, name):
-        import torch
+        from . import making
 
-        from . import distillation, models, training
-        from .plumbing import checkpoint, compute
+        making.train(self, name, *NETWORKS[name])
 
-        profile, store, train, validation = self._owner(name), self._store(name), *map(self.parts.get, PARTS[:2])
-        options = {"seed": self.seed, "name": name, "checkpoint": store.folder / "checkpoint.safetensors"}
-        if NETWORKS[name][1]:
-            distillation.loss_function(profile)  # an unknown one is refused before the teacher is trained
-            teacher_logits = torch.as_tensor(self.soft_targets(), device=self.device)
-            options["loss"] = distillation.student_loss(profile, teacher_logits)
-        begun = self.manifest(name) | {"inputs": self._inputs(name)}
-        data = {"data": "own"} if self._own_data else {}
-        store.put({}, inputs=begun["inputs"], outputs={}, seconds={}, **data)
-        options["settings"] = {key: begun[key] for key in ("network", "profile", "seed", "results_version", "inputs")}
+    def _make_soft_targets(self, _):
+        from . import making
 
-        model = self._untrained(name).to(self.device)
-        message = f"{name} stopped: run the same command again to resume after the last finished epoch"
-        with stoppable(message):
-            history, seconds = training.train(model, train, validation, profile, **options)
-        started = time.perf_counter()
-        logits = distillation.soft_targets(model, train.images)
-        history["train_accuracy"] = training.accuracy(logits, train.labels)
-        history["validation_accuracy"] = training.accuracy(models.logits(model, validation.images), validation.labels)
-        contents = {"weights.safetensors": checkpoint.to_safetensors(model.state_dict())}
-        contents["history.json"] = to_json(history)
-        if name == "TN":
-            contents["soft_targets.npz"] = to_npz({"logits": logits.cpu().numpy()})
-        spent = {"training": round(seconds, 1), "evaluation": round(time.perf_counter() - started, 1)}
-        dtype = str(compute.precision(self.device)).removeprefix("torch.")
-        store.put(contents, seconds=spent, device=self.device.type, training_precision=dtype)
-        options["checkpoint"].unlink(missing_ok=True)
+        making.soft_targets(self)
 
     def _predict(self, name):
-        from . import mc_dropout
+        from . import making
 
-        model, test, store, passes = self.network(name), self.parts["test"], self._store(name), self.profile.mc_passes
-        started = time.perf_counter()
-        seed = derive_seed(self.seed, name, "mc_dropout")  # masks independent of the other networks'
-        with stoppable(f"{name}'s prediction stopped: run the same command again to make it"):
-            made = mc_dropout.predict(model, test.images, passes=passes, seed=seed)
-        spent = time.perf_counter() - started
-        seconds = self.manifest(name)["seconds"] | {"prediction": round(spent, 1)}
-        store.put({"predictions.npz": predictions.pack(made, test.labels)}, seconds=seconds)
-        print(f"{name}: {len(test):,} test images, {passes} passes, {spent:.0f} s", flush=True)
+        making.predict(self, name)
 
     # What is stored
 
-    def _owner(self, name):
+    def owner(self, name):
         """The Profile in whose folder a network lies. Raises ValueError for an unknown network."""
         if name not in NETWORKS:
             raise ValueError(f"unknown network {name!r}: known are {', '.join(NETWORKS)}")
         return owner(self.profile, teacher=name == "TN", distilled=NETWORKS[name][1])
 
-    def _store(self, name):
-        profile = self._owner(name)
+    def store(self, name):
+        """The `store.Store` of a network's files."""
+        profile = self.owner(name)
         settings = {"network": name, "profile": asdict(profile), "seed": self.seed, "results_version": RESULTS_VERSION}
         if name not in self._stores:
             folder = self.root / profile.name / self.folder.name / name
-            options = {"defaults": DEFAULTS, "stamp": provenance, "read_only": self.read_only}
+            options = {"defaults": DEFAULTS, "stamp": provenance, "remedy": origin.REMEDY, "read_only": self.read_only}
             self._stores[name] = Store(folder, settings, **options)
         return self._stores[name]
 
     def _get(self, name, file, make):
+        if self.to_remake(name):
+            with self.store(name).locked():
+                if self.to_remake(name):  # another process may have done it meanwhile
+                    print(f"remaking {name}", flush=True)
+                    self._train(name)
         self.manifest(name)
-        return self._store(name).get(file, lambda: make(name))
+        return self.store(name).get(file, lambda: make(name))
+
+    def to_remake(self, name):
+        """Whether the network was forced, and what is stored is older."""
+        found = self.store(name).peek() if name in self._forced and not self.read_only else None
+        return found is not None and found.get("made", "") < self._since
 
     def manifest(self, name):
-        """The network's manifest; one without inputs and outputs if nothing is stored yet.
+        """The network's manifest; one without inputs and outputs if nothing is stored yet, or if it is to be remade.
 
-        Raises ValueError if what is stored comes from other settings, data or code, or from another teacher.
+        Raises ValueError if what is stored comes from other settings or data, from another architecture or loss, or from
+        another teacher. Prints, once, if other code made it whose results may differ.
         """
-        found = self._store(name).manifest()
-        known = self._inputs(name)
-        other = [key for key, value in found["inputs"].items() if known.get(key, value) != value]
-        other += ["not MNIST"] if found.get("data") and not self._own_data else []
-        if other:
-            folder = display_path(self._store(name).folder)
-            what = "distilled from another TN" if other == ["teacher"] else f"made from other data ({', '.join(other)})"
-            raise ValueError(f"{folder} was {what}. Delete that folder, or give the profile another name.")
+        store = self.store(name)
+        if self.to_remake(name):
+            return store.empty()
+        found = store.manifest()
+        origin.check_inputs(store, found, self.inputs(name), self.own_data)
+        origin.check_precision(store, found, self.precision)
+        if "origin" in found and not self.read_only:
+            architecture, distilled = NETWORKS[name]
+            loss = origin.loss(self.owner(name), distilled)
+            origin.check_network(store, found, lambda: self.modules(architecture), loss)
+            if name not in self._said:
+                origin.say_other_code(store, found)
+            self._said.add(name)
         return found
 
-    def _inputs(self, name):
+    def modules(self, architecture):
+        """The `models.description` of an architecture, for this run's images."""
+        from . import models
+
+        return models.description(architecture, channels=self.channels)
+
+    def inputs(self, name):
         """{input: SHA-256} of what the network is made from, as far as it is loaded or stored here."""
         known = dict(self._digests) if "parts" in vars(self) else {}
-        if NETWORKS[name][1] and (self._store("TN").folder / "manifest.json").exists():
-            weights = self._store("TN").manifest()["outputs"].get("weights.safetensors")
+        if NETWORKS[name][1] and (self.store("TN").folder / "manifest.json").exists():
+            weights = self.manifest("TN")["outputs"].get("weights.safetensors")
             known |= {"teacher": weights} if weights else {}
         return known
 
     @cached_property
     def _digests(self):
         return {key: sha256(part.images.tobytes() + part.labels.tobytes()) for key, part in self.parts.items()}
-
-
-def _checked(parts, profile):
-    """`parts` of other data, if they are those of a profile's sizes; else ValueError."""
-    sizes = {name: getattr(profile, f"{name}_images") for name in PARTS}
-    if set(parts) != set(PARTS) or any(len(parts[name]) != size for name, size in sizes.items()):
-        found = {name: len(part) for name, part in parts.items()}
-        raise ValueError(f"parts must hold as many images as the profile says, {sizes}, got {found}")
-    return parts

@@ -53,12 +53,25 @@ def step(model, batch, loss, optimiser, dtype=torch.float32):
     return batch_loss.detach()
 
 
-def train(model, train_part, validation_part, profile, *, seed, name, loss=label_loss, checkpoint=None, settings=None):
+def train(
+    model,
+    train_part,
+    validation_part,
+    profile,
+    *,
+    seed,
+    name,
+    loss=label_loss,
+    checkpoint=None,
+    settings=None,
+    dtype=None,
+):
     """Train `model` in place on its device; return (history, seconds).
 
     train_part, validation_part: `data.Part`. loss: a function of (logits, labels, rows) of a batch, rows being the
     images' numbers in train_part; by default that of the labels alone. name: the network's, e.g. "KD-SN2". A network
     trained with and without distillation ("KD-") sees the same batches.
+    dtype: computed in, by autocast; by default the device's `compute.precision`.
     history: {"epochs": [{"epoch", "loss", "validation_accuracy"}, …], "step_losses": [loss of each step, …]}.
     checkpoint: a path, written after every epoch. Training resumes from a usable checkpoint whose `settings` (anything
     that JSON holds) are the same, to the same bits: each epoch's order and dropout are seeded anew.
@@ -66,7 +79,7 @@ def train(model, train_part, validation_part, profile, *, seed, name, loss=label
     if a batch does not fit. Each says what to try; no checkpoint of such an epoch is written.
     """
     device = next(model.parameters()).device
-    dtype = precision(device)
+    dtype = dtype or precision(device)
     images = torch.as_tensor(train_part.images, device=device)
     labels = torch.as_tensor(train_part.labels, device=device).long()
     steps = -(-len(images) // profile.batch_size)  # an epoch's, the last batch may be smaller
@@ -91,11 +104,9 @@ def train(model, train_part, validation_part, profile, *, seed, name, loss=label
         seconds += time.perf_counter() - started
         if checkpoint:
             checkpoints.save(checkpoint, model, state, history=history, seconds=seconds, settings=settings)
-        print(
-            f"{name} epoch {epoch}/{profile.epochs}: loss {mean_loss:.4f}, validation accuracy {validation:.2%}, "
-            f"{len(images) / spent:.0f} images/s, {spent:.0f} s",
-            flush=True,
-        )
+        found = f"loss {mean_loss:.4f}, validation accuracy {validation:.2%}"
+        rate = f"{len(images) / spent:.0f} images/s, {spent:.0f} s"
+        print(f"{name} epoch {epoch}/{profile.epochs}: {found}, {rate}", flush=True)
     model.eval()
     return history, seconds
 

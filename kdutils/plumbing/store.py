@@ -85,12 +85,13 @@ class Store:
     """The files of one folder, made with `settings`.
 
     settings: a dict that JSON holds, its nested dicts one level deep. defaults: values of the settings that older
-    manifests lack. stamp: a function whose dict is added to each manifest. read_only: nothing is made or written.
+    manifests lack. stamp: a function whose dict is added to each manifest. remedy: what a message about other settings
+    advises. read_only: nothing is made or written.
     """
 
-    def __init__(self, folder, settings, *, defaults, stamp, read_only=False):
+    def __init__(self, folder, settings, *, defaults, stamp, remedy, read_only=False):
         self.folder, self.settings, self.defaults, self.stamp = folder, settings, defaults, stamp
-        self.read_only = read_only
+        self.remedy, self.read_only = remedy, read_only
         self._path = folder / "manifest.json"
         self._lock = FileLock(folder / ".lock")
 
@@ -101,23 +102,28 @@ class Store:
         Raises ValueError if other settings made what is stored. A read-only store raises FileNotFoundError if the
         manifest is missing and ValueError if it is corrupt.
         """
-        found = self._parsed()
+        found = self.peek()
         if found is None:
             self._refuse_if_read_only(self._path, corrupt=self._path.exists())
-            return self.settings | {"inputs": {}, "outputs": {}, "seconds": {}}
+            return self.empty()
         wanted = _flat(self.settings)
         stored = self.defaults | _flat({key: found[key] for key in self.settings if key in found})
         differs = [key for key, value in wanted.items() if stored.get(key) != value]
         if differs:
-            raise ValueError(
-                f"{display_path(self.folder)} was made with other settings: "
-                + "; ".join(f"{key} is {stored.get(key)!r}, asked for is {wanted[key]!r}" for key in differs)
-                + ". Delete that folder, or give the profile another name."
-            )
+            self.refuse([f"{key} is {stored.get(key)!r}, asked for is {wanted[key]!r}" for key in differs])
         return found
 
-    def _parsed(self):
-        """The manifest as a dict; None if it is missing or corrupt. Another version's checksum is not judged."""
+    def empty(self):
+        """The manifest of a folder in which nothing is stored yet."""
+        return self.settings | {"inputs": {}, "outputs": {}, "seconds": {}}
+
+    def refuse(self, differences):
+        """Raise the ValueError that other settings made what is stored; differences: texts."""
+        folder = display_path(self.folder)
+        raise ValueError(f"{folder} was made with other settings: {'; '.join(differences)}. {self.remedy}")
+
+    def peek(self):
+        """The manifest, whatever made it; None if it is missing or corrupt. Does not judge another version's checksum."""
         try:
             found = json.loads(self._path.read_bytes())
             if found["results_version"] != self.settings["results_version"]:
@@ -151,7 +157,7 @@ class Store:
         if content is None:
             path = self.folder / file
             self._refuse_if_read_only(path, corrupt=path.exists() and file in self.manifest()["outputs"])
-            with self._locked():
+            with self.locked():
                 if self.read(file) is None:  # another process may have made it meanwhile
                     self._print_why(file)
                     make()
@@ -160,15 +166,18 @@ class Store:
 
     def _print_why(self, file):
         """Nothing about a file that was never made. A corrupt manifest is replaced by an empty one."""
-        if self._path.exists() and self._parsed() is None:
+        if self._path.exists() and self.peek() is None:
             print(f"{display_path(self._path)} is corrupt: recomputing {self.folder.name}", flush=True)
-            self.put({})
+            self.put({}, replace=True)
         elif file in self.manifest()["outputs"]:
             print(f"{display_path(self.folder / file)} is missing or corrupt: recomputing it", flush=True)
 
-    def put(self, contents, **changes):
-        """Write `contents` {file: bytes}, then the manifest with `changes` and their SHA-256s."""
-        manifest = self.manifest() | changes
+    def put(self, contents, *, replace=False, **changes):
+        """Write `contents` {file: bytes}, then the manifest with `changes` and their SHA-256s.
+
+        replace: the manifest begins empty, whatever was stored.
+        """
+        manifest = (self.empty() if replace else self.manifest()) | changes
         for file, content in contents.items():
             write_atomically(self.folder / file, content)
             manifest["outputs"][file] = sha256(content)
@@ -177,7 +186,7 @@ class Store:
         write_atomically(self._path, to_json(record))
 
     @contextlib.contextmanager
-    def _locked(self):
+    def locked(self):
         """Hold the folder's lock, so that one process works in it; a crash releases it, too."""
         with _named_in_errors(self.folder / ".lock"):
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ SETTINGS = {"network": "A", "profile": {"epochs": 2, "rate": 0.1}, "results_vers
 def store(scratch):
     """A function: a Store of one folder, by default with SETTINGS."""
     return lambda settings=SETTINGS, **options: Store(
-        scratch / "A", settings, defaults={"later": 0}, stamp=lambda: {"made": "today"}, **options
+        scratch / "A", settings, defaults={"later": 0}, stamp=lambda: {"made": "today"}, remedy="Delete it.", **options
     )
 
 
