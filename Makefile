@@ -4,12 +4,14 @@ PYTHON ?= python3
 PROFILE ?=
 SEEDS ?= 0
 DEVICE ?= auto
+PRECISION ?= auto
 RUNS ?= runs
 THREADS ?=
+FORCE ?=
 SLURM =
 SCALE = $(or $(PROFILE),quick)
 
-SETTINGS = PYTHON PROFILE SEEDS DEVICE RUNS THREADS SLURM QUICK REPO
+SETTINGS = PYTHON PROFILE SEEDS DEVICE PRECISION RUNS THREADS FORCE SLURM QUICK REPO
 UNKNOWN = $(filter-out $(SETTINGS),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 ifneq ($(UNKNOWN),)
 $(error unknown $(UNKNOWN): known are $(SETTINGS))
@@ -20,7 +22,9 @@ SOLUTIONS = $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/solutions
 # rules includes why Slurm refused a job
 WHERE = $(if $(SLURM),--profile "$(patsubst 1,workflow/slurm,$(SLURM))",--cores all)
 SNAKEMAKE = snakemake $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
-CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" runs="$(RUNS)" threads="$(or $(THREADS),$(if $(SLURM),4))"
+CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" precision="$(PRECISION)" runs="$(RUNS)"
+CONFIG += threads="$(or $(THREADS),$(if $(SLURM),4))" force="$(if $(FORCE),$(FORCE)@$(NOW))"
+NOW := $(shell date -u +%Y-%m-%dT%H:%M:%S+00:00)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH = 1
@@ -33,7 +37,8 @@ endif
 .PHONY: help paper study sensitivity test bench book lab results notebooks figures links clean
 
 help:
-	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto), then show Table 1"
+	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto PRECISION=auto), then"
+	@echo "                show Table 1; FORCE=1 remakes all of it, FORCE=KD-SN2 a network and what hangs on it"
 	@echo "make test       check everything: style, units, the whole pipeline at smoke scale, the committed notebooks"
 	@echo "make test-faults  interrupt, damage, fill the disk, misuse: every fault, one by one (half an hour)"
 	@echo "make test-colab   each notebook alone in an empty machine like Colab's"

@@ -1,7 +1,8 @@
 # The paper as a graph: one rule a notebook. 01, 05 and 06 run once; 02, 03 and 04 once a seed.
 #
-# A rule's output is its executed notebook alone. Networks and predictions are not declared: Snakemake would
-# delete them with a failed or outdated job, while a Run reuses them by their manifests.
+# A rule's outputs are its executed notebook, the proof that it ran to its end, and the tables and figures that it makes.
+# Networks and predictions are not declared: Snakemake would delete them with a failed or outdated job, while a Run
+# reuses them by their manifests. Instead, `asked` is newer than a notebook whose networks have to be made.
 #
 #   snakemake --cores 2 --nolock --rerun-incomplete --config profile=quick seeds=0-9
 
@@ -9,19 +10,27 @@ import os
 import re
 import sys
 
-from kdutils.profiles import parse_seeds, resolve, variants
-from kdutils.runs import Run
+from datetime import UTC, datetime
+from pathlib import Path
 
-KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "runs": "", "data": "", "threads": "", "controls": ""}
+from kdutils.profiles import parse_seeds, resolve, variants
+from kdutils.runs import NETWORKS, TABLE_1, Run
+
+KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "precision": "auto", "runs": "", "data": "", "threads": ""}
+KNOWN |= {"controls": "", "force": ""}
 given = KNOWN | config
-settings = {key: "" if given[key] is None else str(given[key]) for key in KNOWN}  # Snakemake reads key="" as None
+settings = {key: str(given[key] or KNOWN[key]) for key in KNOWN}  # Snakemake reads key="" as None
 try:
     if unknown := set(config) - set(KNOWN):
         raise ValueError(f"unknown config {', '.join(sorted(unknown))}: known are {', '.join(KNOWN)}")
     PROFILE = resolve(settings["profile"]).name
     SEEDS = parse_seeds(settings["seeds"])
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    FORCE = settings["force"] + ("" if "@" in settings["force"] or not settings["force"] else f"@{now}")
+    options = {"device": settings["device"], "precision": settings["precision"], "force": FORCE}
+    RUNS = {seed: Run(PROFILE, seed, settings["runs"] or None, **options) for seed in SEEDS}
     if settings["device"] not in ("auto", "cpu"):
-        Run(PROFILE, SEEDS[0], device=settings["device"]).device
+        RUNS[SEEDS[0]].device
     if not re.fullmatch(r"|[1-9]\d{0,3}", settings["threads"]):
         raise ValueError(f"threads must be a whole number of at least 1, got {settings['threads']!r}")
     if settings["controls"] not in ("", "1"):
@@ -32,23 +41,49 @@ except ValueError as error:
 THREADS = int(settings["threads"] or workflow.cores)  # of a job; Snakemake hands them on as OMP_NUM_THREADS
 GPU = int(settings["device"] != "cpu")  # what a job that trains or predicts asks a cluster for; nothing else reads it
 CONTROLS = " -p controls True" if settings["controls"] else ""
-HERE = f"{settings['runs'] or 'runs'}/{PROFILE}/notebooks"
-COMMON = f"-r profile {PROFILE} -r device {settings['device']} -r runs '{settings['runs']}' -r data '{settings['data']}'"
+BASE = f"{settings['runs'] or 'runs'}/{PROFILE}"
+HERE = f"{BASE}/notebooks"
+COMMON = f"-r profile {PROFILE} -r device {settings['device']} -r precision {settings['precision']}"
+COMMON += f" -r runs '{settings['runs']}' -r data '{settings['data']}'"
+FIGURES = sorted(path.name for path in Path("figures").glob("figure*.*"))
+
+# the code that each notebook runs
+SHARED = [*map(str, Path("kdutils").glob("plumbing/*.py"))]
+SHARED += [f"kdutils/{name}.py" for name in ("profiles", "data", "predictions", "plots", "origin", "runs", "notebook")]
+TRAINING = [*SHARED, *(f"kdutils/{name}.py" for name in ("models", "distillation", "training", "making"))]
+PASSES = [*TRAINING, "kdutils/mc_dropout.py"]
+MEASURES = [*SHARED, *(f"kdutils/{name}.py" for name in ("calibration", "transfer", "stats", "study", "claims"))]
+STUDENTS = [name for name in (NETWORKS if settings["controls"] else TABLE_1) if name != "TN"]
+
+
+def asked(notebook, names, *files):
+    """A rule's input: a file for each seed that is touched if any of these networks' files has to be made."""
+    for seed, run in RUNS.items() if workflow.is_main_process else ():
+        mark = Path(f"{HERE}/.asked/{notebook}-seed-{seed}")
+        if not mark.exists() or any(run.lacks(name, *files) for name in names):
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+    return f"{HERE}/.asked/{notebook}-seed-" + "{seed}"
+
+
+if FORCE and workflow.is_main_process:
+    remade = [f"{name} of seed {seed}" for seed, run in RUNS.items() for name in NETWORKS if run.to_remake(name)]
+    print(f"== remaking {', '.join(remade) or 'nothing: none of it is stored'}", file=sys.stderr)
 
 # The notebook's last cell leaves <notebook>.json: without this proof that it ran to its end, it failed.
 RUN = """
 echo "== {params.name}"
-proof={HERE}/{params.name}.json
-rm -f "$proof"
-papermill {input.notebook} {output} {COMMON} {params.more} --no-progress-bar --log-level ERROR --stdout-file - 2> >(grep -v "over TCP without encryption" >&2)
-test -s "$proof" || {{ echo "{params.name} stopped before its last cell" >&2; exit 1; }}
+export KDUTILS_FORCE='{FORCE}'
+papermill {input.notebook} {output.notebook} {COMMON} {params.more} --no-progress-bar --log-level ERROR --stdout-file - 2> >(grep -v "over TCP without encryption" >&2)
+test -s {output.proof} || {{ echo "{params.name} stopped before its last cell" >&2; exit 1; }}
 """
 
 
 # The choices that the paper leaves open, made otherwise: students alone, with the teachers of PROFILE.
 VARIANT = """
 echo "== {PROFILE}-{wildcards.variant}, seed {wildcards.seed}"
-python workflow/variant.py {PROFILE}-{wildcards.variant} {wildcards.seed} --device {settings[device]} --runs '{settings[runs]}' --data '{settings[data]}'
+export KDUTILS_FORCE='{FORCE}'
+python workflow/variant.py {PROFILE}-{wildcards.variant} {wildcards.seed} --device {settings[device]} --precision {settings[precision]} --runs '{settings[runs]}' --data '{settings[data]}'
 touch {output}
 """
 
@@ -65,8 +100,10 @@ rule all:
 rule data:
     input:
         notebook=notebook("01_data"),
+        code=SHARED,
     output:
-        f"{HERE}/01_data.ipynb",
+        notebook=f"{HERE}/01_data.ipynb",
+        proof=f"{HERE}/01_data.json",
     params:
         name="01_data",
         more="",
@@ -78,9 +115,12 @@ rule data:
 rule teacher:
     input:
         rules.data.output,
+        asked("02_teacher", ["TN"], "weights.safetensors", "history.json", "soft_targets.npz"),
         notebook=notebook("02_teacher"),
+        code=TRAINING,
     output:
-        HERE + "/02_teacher-seed-{seed}.ipynb",
+        notebook=HERE + "/02_teacher-seed-{seed}.ipynb",
+        proof=HERE + "/02_teacher-seed-{seed}.json",
     params:
         name="02_teacher-seed-{seed}",
         more="-p seed {seed}",
@@ -94,9 +134,12 @@ rule teacher:
 rule distillation:
     input:
         rules.teacher.output,
+        asked("03_distillation", STUDENTS, "weights.safetensors", "history.json"),
         notebook=notebook("03_distillation"),
+        code=TRAINING,
     output:
-        HERE + "/03_distillation-seed-{seed}.ipynb",
+        notebook=HERE + "/03_distillation-seed-{seed}.ipynb",
+        proof=HERE + "/03_distillation-seed-{seed}.json",
     params:
         name="03_distillation-seed-{seed}",
         more="-p seed {seed}" + CONTROLS,
@@ -110,9 +153,12 @@ rule distillation:
 rule mc_dropout:
     input:
         rules.distillation.output,
+        asked("04_mc_dropout", ["TN", *STUDENTS], "predictions.npz"),
         notebook=notebook("04_mc_dropout"),
+        code=PASSES,
     output:
-        HERE + "/04_mc_dropout-seed-{seed}.ipynb",
+        notebook=HERE + "/04_mc_dropout-seed-{seed}.ipynb",
+        proof=HERE + "/04_mc_dropout-seed-{seed}.json",
     params:
         name="04_mc_dropout-seed-{seed}",
         more="-p seed {seed}" + CONTROLS,
@@ -127,8 +173,11 @@ rule calibration_and_mupe:
     input:
         expand(rules.mc_dropout.output, seed=SEEDS),
         notebook=notebook("05_calibration_and_mupe"),
+        code=MEASURES,
     output:
-        f"{HERE}/05_calibration_and_mupe.ipynb",
+        f"{BASE}/table1.json",
+        notebook=f"{HERE}/05_calibration_and_mupe.ipynb",
+        proof=f"{HERE}/05_calibration_and_mupe.json",
     params:
         name="05_calibration_and_mupe",
         more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
@@ -141,8 +190,12 @@ rule figures:
     input:
         rules.calibration_and_mupe.output,
         notebook=notebook("06_figures"),
+        code=MEASURES,
     output:
-        f"{HERE}/06_figures.ipynb",
+        f"{BASE}/sensitivity.json",
+        [f"{BASE}/figures/{name}" for name in FIGURES],
+        notebook=f"{HERE}/06_figures.ipynb",
+        proof=f"{HERE}/06_figures.json",
     params:
         name="06_figures",
         more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
@@ -159,6 +212,7 @@ rule sensitivity:
 rule variant:
     input:
         rules.teacher.output,
+        code=PASSES,
     output:
         HERE + "/{variant}-seed-{seed}.done",
     threads: THREADS

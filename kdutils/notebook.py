@@ -21,16 +21,16 @@ class SettingsError(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
-def from_parameters(*, profile, seed, device, runs, data, seeds=None, source=None, controls=None):
+def from_parameters(*, profile, seed, device, precision, runs, data, seeds=None, source=None, controls=None):
     """The Runs that a notebook's parameters ask for, one for each seed, after checking and printing them.
 
-    profile: a name; "auto" is what suits the device (`profile_for`), and $KDUTILS_PROFILE overrides it. runs, data:
-    folders, "" for the usual ones. seeds: as for `profiles.parse_seeds`; "" is all committed ones, or `seed` alone
-    among the user's own. source: "results" reads the committed predictions, "runs" the user's own and trains what is
-    missing. controls: whether SN1 and SN3 are wanted, too. Raises SettingsError for a wrong parameter, and for one that
-    papermill injected and the notebook does not have.
+    profile: a name; "auto" is what suits the device (`profile_for`), and $KDUTILS_PROFILE overrides it. device, precision:
+    as for Run. runs, data: folders, "" for the usual ones. seeds: as for `profiles.parse_seeds`; "" is all committed
+    ones, or `seed` alone among the user's own. source: "results" reads the committed predictions, "runs" the user's own
+    and trains what is missing. controls: whether SN1 and SN3 are wanted, too. Raises SettingsError for a wrong parameter,
+    and for one that papermill injected and the notebook does not have.
     """
-    given = {"profile": profile, "seed": seed, "device": device, "runs": runs, "data": data}
+    given = {"profile": profile, "seed": seed, "device": device, "precision": precision, "runs": runs, "data": data}
     more = {"seeds": seeds, "source": source, "controls": controls}
     given |= {key: value for key, value in more.items() if value is not None}
     try:
@@ -57,7 +57,7 @@ def _check(given):
             raise ValueError(f"{name} must be a folder's path or an empty string, got {given[name]!r}")
 
 
-def _open(profile, seed, device, runs, data, seeds="", source="runs", controls=False):
+def _open(profile, seed, device, precision, runs, data, seeds="", source="runs", controls=False):
     committed = source == "results"
     profile = os.environ.get("KDUTILS_PROFILE") or profile
     profile = resolve(profile_for(device) if profile == "auto" and not committed else profile)
@@ -67,7 +67,8 @@ def _open(profile, seed, device, runs, data, seeds="", source="runs", controls=F
         kept = sorted(int(path.name[5:]) for path in (root / profile.name).glob("seed-*")) if committed else []
         seeds = kept or [check_seed(seed)]
     numbers = parse_seeds(seeds)
-    opened = [Run(profile, number, root, device=device, data=data, read_only=committed) for number in numbers]
+    options = {"device": device, "precision": precision, "data": data, "read_only": committed}
+    opened = [Run(profile, number, root, **options) for number in numbers]
     if device not in ("auto", "cpu"):
         _ = opened[0].device  # refused now rather than after the data
     for run in opened:

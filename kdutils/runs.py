@@ -38,7 +38,10 @@ class Run:
 
     profile: a name or a Profile. root: a folder, by default `runs` in the repository's root. device: one of `DEVICES`.
     data: MNIST's folder, as for `data.load_mnist`. parts: other data in MNIST's place, {"train", "validation",
-    "test": `data.Part`} of the profile's sizes. read_only: never trains. Raises ValueError for anything else.
+    "test": `data.Part`} of the profile's sizes. read_only: never trains. precision: of training,
+    one of `PRECISIONS`; "auto" is what the device computes natively, and accepts what is stored. force: networks to
+    remake, as for `origin.forced`, by default $KDUTILS_FORCE; the old stay until the new are whole. Raises ValueError
+    for anything else.
 
     Uses what is stored only if its SHA-256 is the recorded one, and recomputes it otherwise. A read-only run raises
     FileNotFoundError for what is missing and ValueError for what is corrupt. Of several processes one makes a network,
@@ -69,9 +72,8 @@ class Run:
         self.output = self.root / self.profile.name  # where notebooks leave tables, figures, and their proof
         self.opened = time.perf_counter()
         self._stores, self._said, self.precision = {}, set(), precision
-        self._forced, self._since = origin.forced(
-            os.environ.get("KDUTILS_FORCE", "") if force is None else force, NETWORKS
-        )
+        force = os.environ.get("KDUTILS_FORCE", "") if force is None else force
+        self._forced, self._since = origin.forced(force, NETWORKS)
         if self.own_data:
             self.parts = check_parts(parts, self.profile)
 
@@ -112,7 +114,8 @@ class Run:
         """
         from . import making
 
-        return making.trained(self, NETWORKS[name][0], self._get(name, "weights.safetensors", self._train))
+        weights = self._get(name, "weights.safetensors", self._train)
+        return making.trained(self, NETWORKS[name][0], weights)
 
     def soft_targets(self):
         """The teacher's logits (n, classes), float32, on the training images, in their order.
@@ -137,6 +140,14 @@ class Run:
         """Whether predictions of the network are stored."""
         stored = (self.store(name).folder / "manifest.json").exists()
         return stored and "predictions.npz" in self.manifest(name)["outputs"]
+
+    def lacks(self, name, *files):
+        """Whether any of a network's `files` has to be made: missing, corrupt, to be remade, or of other settings."""
+        try:
+            self.manifest(name)
+            return self.to_remake(name) or any(self.store(name).read(file) is None for file in files)
+        except ValueError:
+            return True
 
     def _train(self, name):
         from . import making
@@ -188,8 +199,8 @@ class Run:
     def manifest(self, name):
         """The network's manifest; one without inputs and outputs if nothing is stored yet, or if it is to be remade.
 
-        Raises ValueError if what is stored comes from other settings or data, from another architecture or loss, or from
-        another teacher. Prints, once, if other code made it whose results may differ.
+        Raises ValueError if what is stored comes from other settings or data, from another architecture, loss or
+        teacher. Prints, once, if other code made it whose results may differ.
         """
         store = self.store(name)
         if self.to_remake(name):

@@ -11,7 +11,7 @@ from kdutils import notebook
 from kdutils.notebook import from_parameters
 from kdutils.plumbing import machine
 
-PARAMETERS = {"profile": "smoke", "seed": 0, "device": "cpu", "runs": "", "data": ""}
+PARAMETERS = {"profile": "smoke", "seed": 0, "device": "cpu", "precision": "auto", "runs": "", "data": ""}
 
 
 def test_parameters_give_a_run_for_each_seed(repository, capsys):
@@ -59,6 +59,7 @@ def test_the_environment_overrides_the_profile(repository, monkeypatch):
         ({"profile": "huge"}, "unknown profile 'huge'"),
         ({"profile": 1}, "unknown profile 1"),
         ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"precision": "float16"}, "unknown precision 'float16': known are auto, float32, bfloat16"),
         ({"seed": "x"}, "seed must be a whole number of at least 0, got 'x'"),
         ({"seed": 1.5}, "seed must be a whole number"),
         ({"seeds": "x-y"}, "seeds must be"),
@@ -81,13 +82,13 @@ from kdutils.notebook import from_parameters
 shell = InteractiveShell.instance()
 shell.run_cell("# Parameters\\n{injected}\\n", store_history=True)
 try:
-    from_parameters(profile="smoke", seed=1, device="cpu", runs="", data="")
+    from_parameters(profile="smoke", seed=1, device="cpu", precision="auto", runs="", data="")
 except ValueError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)
     if "epochs" in injected:
-        assert done.stdout.strip() == "unknown parameter epochs: known are profile, seed, device, runs, data"
+        assert done.stdout.strip() == "unknown parameter epochs: known are profile, seed, device, precision, runs, data"
     else:
         assert "seeds 1" in done.stdout
 

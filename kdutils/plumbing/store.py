@@ -123,7 +123,7 @@ class Store:
         raise ValueError(f"{folder} was made with other settings: {'; '.join(differences)}. {self.remedy}")
 
     def peek(self):
-        """The manifest, whatever made it; None if it is missing or corrupt. Does not judge another version's checksum."""
+        """The manifest, whatever made it; None if missing or corrupt. Does not judge another version's checksum."""
         try:
             found = json.loads(self._path.read_bytes())
             if found["results_version"] != self.settings["results_version"]:

@@ -82,7 +82,7 @@ def test_a_notebook_runs_alone_from_its_own_folder(finished):
 @pytest.mark.parametrize(
     ("parameter", "said"),
     [
-        (("sed", 3), "unknown parameter sed: known are profile, seed, device, runs, data"),
+        (("sed", 3), "unknown parameter sed: known are profile, seed, device, precision, runs, data"),
         (("profile", "huge"), "unknown profile 'huge': known are smoke, quick, paper"),
         (("seed", 1.5), "seed must be a whole number of at least 0, got 1.5"),
         (("device", "tpu"), "unknown device 'tpu': known are auto, cpu, cuda, mps"),
