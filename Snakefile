@@ -56,13 +56,17 @@ MEASURES = [*SHARED, *(f"kdutils/{name}.py" for name in ("calibration", "transfe
 STUDENTS = [name for name in (NETWORKS if settings["controls"] else TABLE_1) if name != "TN"]
 
 
+ONCE, EACH = ("01_data", "05_calibration_and_mupe", "06_figures"), ("02_teacher", "03_distillation", "04_mc_dropout")
+KINDS = ("ipynb", "json")  # a notebook as it was executed, and the proof that it ran to its end
+
+
 def asked(notebook, names, *files):
-    """A rule's input: a file for each seed that is touched if any of these networks' files has to be made."""
+    """A rule's input: a file for each seed, written anew if any of these networks' files has to be made."""
     for seed, run in RUNS.items() if workflow.is_main_process else ():
         mark = Path(f"{HERE}/.asked/{notebook}-seed-{seed}")
         if not mark.exists() or any(run.lacks(name, *files) for name in names):
             mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
+            mark.write_text(now)  # Snakemake compares contents, too
     return f"{HERE}/.asked/{notebook}-seed-" + "{seed}"
 
 
@@ -94,7 +98,8 @@ def notebook(name):
 
 rule all:
     input:
-        f"{HERE}/06_figures.ipynb",
+        expand(HERE + "/{name}.{kind}", name=[*ONCE, *(f"{each}-seed-{seed}" for each in EACH for seed in SEEDS)], kind=KINDS),
+        [f"{BASE}/{name}" for name in ("table1.json", "sensitivity.json", *(f"figures/{name}" for name in FIGURES))],
 
 
 rule data:

@@ -24,11 +24,11 @@ class SettingsError(ValueError):
 def from_parameters(*, profile, seed, device, precision, runs, data, seeds=None, source=None, controls=None):
     """The Runs that a notebook's parameters ask for, one for each seed, after checking and printing them.
 
-    profile: a name; "auto" is what suits the device (`profile_for`), and $KDUTILS_PROFILE overrides it. device, precision:
-    as for Run. runs, data: folders, "" for the usual ones. seeds: as for `profiles.parse_seeds`; "" is all committed
-    ones, or `seed` alone among the user's own. source: "results" reads the committed predictions, "runs" the user's own
-    and trains what is missing. controls: whether SN1 and SN3 are wanted, too. Raises SettingsError for a wrong parameter,
-    and for one that papermill injected and the notebook does not have.
+    profile: a name; "auto" is what suits the device (`profile_for`), and $KDUTILS_PROFILE overrides it. device and
+    precision: as for Run. runs, data: folders, "" for the usual ones. seeds: as for `profiles.parse_seeds`; "" is all
+    committed ones, or `seed` alone among the user's own. source: "results" reads the committed predictions, "runs" the
+    user's own and trains what is missing. controls: whether SN1 and SN3 are wanted, too. Raises SettingsError for a
+    wrong parameter, and for one that papermill injected and the notebook does not have.
     """
     given = {"profile": profile, "seed": seed, "device": device, "precision": precision, "runs": runs, "data": data}
     more = {"seeds": seeds, "source": source, "controls": controls}
