@@ -72,7 +72,7 @@ paper: .venv/ready
 	[ -n "$$profile" ] || profile=$$(python -c "from kdutils.notebook import profile_for; print(profile_for('$(DEVICE)'))" 2> /dev/null || echo quick); \
 	echo "== profile $$profile, seeds $(SEEDS)"; \
 	$(SNAKEMAKE) --config profile="$$profile" $(CONFIG) controls="$(CONTROLS)" && \
-	python workflow/report.py "$(RUNS)/$$profile"
+	python workflow/report.py "$(RUNS)/$$profile" && python workflow/beside.py "$(RUNS)" "$$profile"
 
 study: SEEDS = 0-9
 study: CONTROLS = 1

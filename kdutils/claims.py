@@ -1,10 +1,11 @@
 """The paper's claims: what each needs, whether a study meets it, and the record that the pages show.
 
-The record is what results/<profile>/table1.json holds. "profile": its name. "seeds": their numbers. "networks":
-{network: {"train", "validation", "accuracy", "ECE", "MUPE": {"mean", "interval": [low, high], or null with one
-seed}}}. "claims": a list of {"claim", "says", "literal", "controlled", "p" (Holm's), "paper", "conditions": a list of
-{"what", "needed", "found", "stands": "yes", "no" or "open", and "mean" and "interval", or "p"}}. "definitions":
-{definition: {claim: controlled verdict}}. "constant_predictor_mupe": the mean over seeds of Var(c_T).
+The record is what results/<profile>/table1.json holds. "profile": its name. "seeds": their numbers. "precision":
+{dtype: [seeds trained in it]}. "networks": {network: {"train", "validation", "accuracy", "ECE", "MUPE": {"mean",
+"interval": [low, high], or null with one seed}}}. "claims": a list of {"claim", "says", "literal", "controlled", "p"
+(Holm's), "paper", "conditions": a list of {"what", "needed", "found", "stands": "yes", "no" or "open", and "mean" and
+"interval", or "p"}}. "definitions": {definition: {claim: controlled verdict}}. "constant_predictor_mupe": the mean
+over seeds of Var(c_T).
 """
 
 from typing import NamedTuple
@@ -189,10 +190,11 @@ def verdicts(study):
     return [(*claim, float(p), verdict(claim[2], p, study.seeds)) for claim, p in tested]
 
 
-def record(study, profile, seeds, histories, paper):
+def record(study, profile, seeds, precision, histories, paper):
     """The record (see above) of a Study of `profile`, a name, and `seeds`.
 
-    histories: {network: [history of each seed]}. paper: {network: {"test_accuracy", "ece", "mupe", …}}, as published.
+    precision: {dtype: [seeds trained in it]}. histories: {network: [history of each seed]}. paper: {network:
+    {"test_accuracy", "ece", "mupe", …}}, as published.
     """
     networks, definitions = {}, {}
     for name, own in histories.items():
@@ -203,7 +205,8 @@ def record(study, profile, seeds, histories, paper):
         family = verdicts(study.by(definition))
         definitions[label] = {claim: controlled for claim, reading, *_, controlled in family if not reading}
     constant = np.mean([transfer.constant_predictor_mupe(own.confidence) for own in study.predictions["TN"]])
-    about = {"profile": profile, "seeds": seeds, "networks": networks, "claims": _claim_rows(study, networks, paper)}
+    about = {"profile": profile, "seeds": seeds, "precision": precision, "networks": networks}
+    about |= {"claims": _claim_rows(study, networks, paper)}
     return about | {"definitions": definitions, "constant_predictor_mupe": constant}
 
 

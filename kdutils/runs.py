@@ -141,6 +141,10 @@ class Run:
         stored = (self.store(name).folder / "manifest.json").exists()
         return stored and "predictions.npz" in self.manifest(name)["outputs"]
 
+    def trained_in(self, names):
+        """In which precision these networks were trained, e.g. "float32", or "bfloat16 and float32" if they differ."""
+        return " and ".join(sorted({self.manifest(name).get("training_precision", "unknown") for name in names}))
+
     def lacks(self, name, *files):
         """Whether any of a network's `files` has to be made: missing, corrupt, to be remade, or of other settings."""
         try:

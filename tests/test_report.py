@@ -136,7 +136,9 @@ def test_what_another_training_would_change():
     [([3], "seed 3"), ([0, 1], "seeds 0, 1"), ([0, 1, 2], "seeds 0–2"), ([0, 1, 3], "seeds 0, 1, 3")],
 )
 def test_the_seeds_of_a_table(seeds, named):
-    assert report.heading({"profile": "quick", "seeds": seeds}).endswith(f"(profile `quick`, {named})")
+    assert report.heading({"profile": "quick", "seeds": seeds, "precision": {"float32": seeds}}).endswith(
+        f"(profile `quick`, {named})"
+    )
 
 
 @pytest.mark.parametrize(("seeds", "named"), [([3, 4, 5], "3-5"), ([8, 9], "8,9"), ([0, 4, 5], "0,4,5")])

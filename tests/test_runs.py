@@ -5,13 +5,14 @@ import os
 import platform
 import re
 import shutil
+import time
 from dataclasses import asdict, replace
 
 import kdutils as kd
 import numpy as np
 import pytest
 import torch
-from kdutils import data, distillation, mc_dropout, models, runs, training
+from kdutils import data, distillation, mc_dropout, models, origin, runs, training
 from kdutils.plumbing import checkpoint, store
 from kdutils.profiles import derive_seed
 from kdutils.runs import NETWORKS
@@ -547,6 +548,181 @@ def test_a_manifest_from_before_a_setting_existed_is_of_what_held_then(copied):
     edit_manifest(run, "SN1", profile=profile | {"base": "quick"})
     with pytest.raises(ValueError, match="base is 'quick', asked for is ''"):
         run.has("SN1")
+
+
+# What made it
+
+
+def test_a_manifest_records_architecture_loss_code_and_precision(finished_run):
+    manifests = {name: finished_run.manifest(name) for name in STORED}
+    for name, manifest in manifests.items():
+        assert manifest["origin"]["modules"] == models.description(NETWORKS[name][0])
+        assert manifest["origin"]["training"] == origin.code("training")
+        assert manifest["training_precision"] == str(finished_run.dtype).removeprefix("torch.")
+    assert manifests["SN1"]["origin"]["modules"]["classifier.3"] == "Dropout(p=0.5, inplace=False)"
+    assert manifests["SN1"]["origin"]["loss"] != manifests["KD-SN1"]["origin"]["loss"]
+    assert "prediction" in manifests["SN1"]["origin"]
+    assert "prediction" not in manifests["TN"]["origin"]
+
+
+ASK = ["network", "predictions", "history", "manifest"]
+
+
+def drop_less(monkeypatch):
+    class Less(torch.nn.Dropout):
+        def __init__(self, p):
+            super().__init__(0.2)
+
+    monkeypatch.setattr(models.nn, "Dropout", Less)
+
+
+@pytest.mark.parametrize("ask", ASK)
+def test_another_architecture_is_refused_with_what_differs(finished_run, monkeypatch, ask):
+    before = files(finished_run.root)
+    drop_less(monkeypatch)
+    with pytest.raises(
+        ValueError, match=r"SN1 was made with other settings: .*classifier\.3 is Dropout\(p=0\.5.*Less\(p=0\.2"
+    ):
+        getattr(finished_run, ask)("SN1")
+    monkeypatch.setitem(models.ARCHITECTURES, "SN1", ("5x5:48 M 5x5:128 M", (1280, 64)))
+    with pytest.raises(ValueError, match=r"Delete that folder, remake it with FORCE=1"):
+        getattr(finished_run, ask)("SN1")
+    assert files(finished_run.root) == before
+
+
+@pytest.mark.parametrize("ask", ASK)
+def test_what_hangs_on_a_teacher_of_another_architecture_is_refused(finished_run, monkeypatch, ask):
+    monkeypatch.setitem(models.ARCHITECTURES, "TN", models.ARCHITECTURES["SN2"])
+    with pytest.raises(
+        ValueError, match=r"TN was made with other settings: features\.10 is Conv2d\(.*, asked for is None"
+    ):
+        getattr(finished_run, ask)("KD-SN1")
+    finished_run.predictions("SN1")
+
+
+@pytest.mark.parametrize(
+    ("network", "module", "name"), [("KD-SN1", distillation, "distillation_loss"), ("SN1", training, "label_loss")]
+)
+def test_another_loss_is_refused(finished_run, monkeypatch, network, module, name):
+    monkeypatch.setattr(module, name, lambda *_, **__: torch.zeros(()))
+    with pytest.raises(ValueError, match=f"{network} was made with other settings: the code of its loss is another"):
+        finished_run.predictions(network)
+    if network == "KD-SN1":
+        finished_run.predictions("SN1")
+
+
+@pytest.mark.parametrize("what", ["training", "prediction"])
+def test_other_code_with_the_same_settings_is_said_once(finished_run, monkeypatch, capsys, what):
+    code = origin.code
+    monkeypatch.setattr(origin, "code", lambda own: "0" * 64 if own == what else code(own))
+    run = kd.Run(finished_run.profile, 0, finished_run.root, device="cpu")
+    capsys.readouterr()
+    made = run.predictions("SN1"), run.predictions("SN1")
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 1
+    assert re.search(rf"seed-0/SN1: the code of {what} has changed since .*; FORCE=SN1 remakes it", printed[0])
+    np.testing.assert_array_equal(made[0].mc_mean, finished_run.predictions("SN1").mc_mean)
+    kd.Run(finished_run.profile, 0, finished_run.root, read_only=True).predictions("SN1")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_manifest_without_an_origin_is_read(copied, monkeypatch, capsys):
+    run = copied("SN1")
+    edit_manifest(run, "SN1", origin=None)
+    path = run.folder / "SN1" / "manifest.json"
+    found = json.loads(path.read_text())
+    del found["origin"], found["sha256"]
+    path.write_bytes(store.to_json(found | {"sha256": hashlib.sha256(store.to_json(found)).hexdigest()}))
+    drop_less(monkeypatch)
+    run.predictions("SN1")
+    assert capsys.readouterr().out == ""
+
+
+def test_another_precision_is_refused(finished_run):
+    own = str(finished_run.dtype).removeprefix("torch.")
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[own]
+    kd.Run(finished_run.profile, 0, finished_run.root, device="cpu", precision=own).predictions("SN1")
+    run = kd.Run(finished_run.profile, 0, finished_run.root, device="cpu", precision=other)
+    with pytest.raises(
+        ValueError, match=f"SN1 was made with other settings: precision is '{own}', asked for is '{other}'"
+    ):
+        run.predictions("SN1")
+
+
+def test_precision_is_that_of_the_training(tiny, scratch):
+    weights = {}
+    for precision in ("float32", "bfloat16"):
+        run = kd.Run(tiny, 0, scratch / precision, device="cpu", precision=precision)
+        weights[precision] = run.network("SN1").classifier[-1].weight
+        assert run.manifest("SN1")["training_precision"] == precision
+        assert run.trained_in(["SN1"]) == precision
+    assert not torch.equal(*weights.values())
+
+
+# What is forced
+
+
+def test_a_forced_network_is_remade_once_to_the_same_bits(finished_run, copied, capsys):
+    run = copied("SN1")
+    before = read(run, "SN1")
+    time.sleep(1.1)  # the times in manifests are whole seconds
+    forced = kd.Run(run.profile, 0, run.root, device="cpu", force="SN1")
+    assert forced.to_remake("SN1")
+    assert forced.lacks("SN1", "weights.safetensors")
+    assert not forced.has("SN1")
+    for _ in range(2):
+        np.testing.assert_array_equal(forced.predictions("SN1").mc_mean, finished_run.predictions("SN1").mc_mean)
+    assert capsys.readouterr().out.count("remaking SN1") == 1
+    after = read(run, "SN1")
+    assert after["outputs"] == before["outputs"]
+    assert after["made"] > before["made"]
+    assert not forced.lacks("SN1", "weights.safetensors", "predictions.npz")
+
+
+def test_with_the_teacher_go_its_students_and_no_others(copied, monkeypatch):
+    run = copied("TN", "KD-SN1", "SN1")
+    monkeypatch.setenv("KDUTILS_FORCE", "TN@2999-01-01T00:00:00+00:00")
+    forced = kd.Run(run.profile, 0, run.root, device="cpu")
+    assert [name for name in STORED if forced.to_remake(name)] == ["TN", "KD-SN1"]
+    assert not any(map(kd.Run(run.profile, 0, run.root, read_only=True).to_remake, STORED))
+
+
+def test_what_other_settings_made_can_be_forced(finished_run, copied):
+    run = copied("SN1")
+    time.sleep(1.1)
+    changed = replace(run.profile, peak_learning_rate=2e-3)
+    forced = kd.Run(changed, 0, run.root, device="cpu", force="1")
+    forced.predictions("SN1")
+    assert read(run, "SN1")["profile"]["peak_learning_rate"] == 2e-3
+    with pytest.raises(ValueError, match=r"peak_learning_rate is 0\.002, asked for is 0\.001"):
+        run.predictions("SN1")
+
+
+def test_the_old_stays_until_the_new_is_whole(finished_run, copied, monkeypatch, capsys):
+    run = copied("SN1")
+    time.sleep(1.1)
+    forced = kd.Run(run.profile, 0, run.root, device="cpu", force="SN1")
+    interrupt_in_the_second_epoch(forced, "SN1", monkeypatch)
+    again = kd.Run(run.profile, 0, run.root, device="cpu")
+    np.testing.assert_array_equal(again.predictions("SN1").mc_mean, finished_run.predictions("SN1").mc_mean)
+    capsys.readouterr()
+    forced.network("SN1")
+    assert "SN1: resumes after epoch 1 of 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("harm", ["gone", "damaged", "other settings", "nothing"])
+def test_what_a_run_lacks(copied, harm):
+    run = copied("SN1")
+    path = run.folder / "SN1" / "weights.safetensors"
+    if harm == "gone":
+        path.unlink()
+    elif harm == "damaged":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif harm == "other settings":
+        run = kd.Run(replace(run.profile, epochs=7), 0, run.root, device="cpu")
+    assert run.lacks("SN1", "weights.safetensors") == (harm != "nothing")
+    assert run.lacks("SN1", "predictions.npz") == (harm == "other settings")
+    assert run.lacks("KD-SN1", "weights.safetensors")
 
 
 # Other data

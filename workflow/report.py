@@ -141,8 +141,14 @@ def named(seeds, dash="–", comma=", "):
 
 
 def heading(record):
-    seeds = record["seeds"]
-    return f"Table 1, the paper / here (profile `{record['profile']}`, seed{'s' * (len(seeds) > 1)} {named(seeds)})"
+    """What Table 1 is of; in which precision its seeds were trained, if they differ in it."""
+    precision = [f"{dtype}: {told(seeds)}" for dtype, seeds in record["precision"].items()]
+    mixed = f"; {'; '.join(precision)}" if len(precision) > 1 else ""
+    return f"Table 1, the paper / here (profile `{record['profile']}`, {told(record['seeds'])}{mixed})"
+
+
+def told(seeds):
+    return f"seed{'s' * (len(seeds) > 1)} {named(seeds)}"
 
 
 def show(folder):
