@@ -71,7 +71,7 @@ def asked(notebook, names, *files):
 
 
 if FORCE and workflow.is_main_process:
-    remade = [f"{name} of seed {seed}" for seed, run in RUNS.items() for name in NETWORKS if run.to_remake(name)]
+    remade = [f"{name} of seed {seed}" for seed, run in RUNS.items() for name in ("TN", *STUDENTS) if run.to_remake(name)]
     print(f"== remaking {', '.join(remade) or 'nothing: none of it is stored'}", file=sys.stderr)
 
 # The notebook's last cell leaves <notebook>.json: without this proof that it ran to its end, it failed.

@@ -1,6 +1,8 @@
 """The whole pipeline at smoke scale, from an empty folder, as a user runs it; then what users do next."""
 
 import json
+import re
+import shutil
 
 import kdutils as kd
 import nbformat
@@ -45,6 +47,95 @@ def test_a_second_run_does_nothing(finished):
     assert done.returncode == 0
     assert "Nothing to be done" in done.stdout + done.stderr
     assert {path: path.stat().st_mtime_ns for path in finished.runs.rglob("*") if path.is_file()} == before
+
+
+MEASURED = {"calibration_and_mupe", "figures", "all"}
+HARMED = {  # a file or a folder: the rules that make again what hangs on it, and nothing else
+    "figures/figure9_training.png": {"figures", "all"},
+    "sensitivity.json": {"figures", "all"},
+    "table1.json": MEASURED,
+    "notebooks/06_figures.json": {"figures", "all"},
+    "notebooks/04_mc_dropout-seed-0.ipynb": MEASURED | {"mc_dropout"},
+    "seed-0/KD-SN2/predictions.npz": MEASURED | {"mc_dropout"},
+    "seed-0/KD-SN2/weights.safetensors": MEASURED | {"mc_dropout", "distillation"},
+    "seed-0/SN2/history.json": MEASURED | {"mc_dropout", "distillation"},
+    "seed-0/SN2/manifest.json": MEASURED | {"mc_dropout", "distillation"},
+    "seed-0/KD-SN3": MEASURED | {"mc_dropout", "distillation"},
+    "seed-0/TN/soft_targets.npz": MEASURED | {"mc_dropout", "distillation", "teacher"},
+}
+
+
+def planned(project, **config):
+    """The rules that Snakemake would run."""
+    done = project.snakemake("--dry-run", **config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return set(re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, re.MULTILINE))
+
+
+@pytest.fixture
+def put_back(finished, tmp_path):
+    """A function that copies a file or folder aside; it is put back, and the marks of the graph with it."""
+    kept = {}
+
+    def keep(path):
+        kept[path] = tmp_path / f"{len(kept)}"
+        (shutil.copytree if path.is_dir() else shutil.copy2)(path, kept[path])
+        return path
+
+    keep(finished.runs / "notebooks" / ".asked")
+    yield keep
+    for path, copy in kept.items():
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        (shutil.copytree if copy.is_dir() else shutil.copy2)(copy, path)
+    assert planned(finished) == set()
+
+
+@pytest.mark.parametrize("name", HARMED)
+def test_what_is_deleted_is_made_again_with_what_hangs_on_it(finished, put_back, name):
+    path = put_back(finished.runs / name)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert planned(finished) == HARMED[name]
+
+
+@pytest.mark.parametrize("name", ["predictions.npz", "weights.safetensors", "manifest.json"])
+def test_what_is_damaged_is_made_again_with_what_hangs_on_it(finished, put_back, name):
+    path = put_back(finished.runs / "seed-0" / "KD-SN2" / name)
+    path.write_bytes(path.read_bytes()[:-3] + b"?")
+    assert planned(finished) == HARMED[f"seed-0/KD-SN2/{name}"]
+
+
+@pytest.mark.parametrize(
+    ("module", "rules"),
+    [
+        ("transfer", MEASURED),
+        ("claims", MEASURED),
+        ("plots", MEASURED | {"data", "teacher", "distillation", "mc_dropout"}),
+        ("mc_dropout", MEASURED | {"mc_dropout"}),
+        ("training", MEASURED | {"teacher", "distillation", "mc_dropout"}),
+    ],
+)
+def test_an_edit_to_code_runs_the_notebooks_that_call_it(finished, put_back, module, rules):
+    path = put_back(finished.folder / "kdutils" / f"{module}.py")
+    path.write_text(path.read_text() + "\n\nEDITED = True\n")
+    assert planned(finished) == rules
+
+
+@pytest.mark.parametrize(
+    ("force", "rules"),
+    [
+        ("KD-SN2", MEASURED | {"distillation", "mc_dropout"}),
+        ("1", MEASURED | {"teacher", "distillation", "mc_dropout"}),
+        ("SN3", set()),  # without controls nothing of it is stored, and nothing hangs on it
+    ],
+)
+def test_what_is_forced_is_made_again(finished, put_back, force, rules):
+    assert planned(finished, force=force) == rules
+
+
+def test_a_network_that_cannot_be_forced_is_refused(finished):
+    done = finished.snakemake("--dry-run", force="SN4")
+    assert done.returncode != 0
+    assert "unknown network SN4 to force" in done.stderr
 
 
 def test_an_edit_to_prose_trains_nothing(finished):
