@@ -69,12 +69,9 @@ def say_other_code(store, manifest):
     """Print one line if other code trained the network or made its predictions: results may differ, and the way on."""
     other = [what for what in DECIDES if manifest["origin"].get(what, code(what)) != code(what)]
     if other:
-        folder, commit = display_path(store.folder), (manifest.get("commit") or "no commit")[:8]
-        name = store.folder.name
-        print(
-            f"{folder}: the code of {' and '.join(other)} has changed since ({commit}); FORCE={name} remakes it",
-            flush=True,
-        )
+        commit = f"commit {manifest['commit'][:8]}" if manifest.get("commit") else "it was made"
+        changed = f"{display_path(store.folder)}: the code of {' and '.join(other)} has changed since {commit}"
+        print(f"{changed}; FORCE={store.folder.name} remakes it", flush=True)
 
 
 def forced(text, networks):

@@ -31,7 +31,13 @@ EDITS = {  # what: (file, code, instead, the network that it makes another of, w
         "TN",
         r"is ReLU.*asked for is GELU",
     ),
-    "loss": ("distillation", "temperature**2 if", "temperature if", "KD-SN1", "the code of its loss is another"),
+    "loss": (
+        "distillation",
+        "temperature**2 if",
+        "temperature * temperature if",
+        "KD-SN1",
+        "the code of its loss is another",
+    ),
     "loss on labels": (
         "training",
         "F.cross_entropy(logits.float(), labels)",
