@@ -17,7 +17,7 @@ def function_digest(path, name, loaded=None):
 
     loaded: the function of that name in memory. If it comes from elsewhere, its compiled code counts.
     """
-    if loaded is not None and Path(loaded.__code__.co_filename) != path:
+    if loaded is not None and Path(loaded.__code__.co_filename).resolve() != path.resolve():
         return _digest(_compiled(loaded.__code__))
     body = ast.parse(path.read_text(encoding="utf-8")).body
     found = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == name]

@@ -41,7 +41,7 @@ EDITS = {  # what: (file, code, instead, the network that it makes another of, w
     "loss on labels": (
         "training",
         "F.cross_entropy(logits.float(), labels)",
-        "F.mse_loss(logits, logits)",
+        "F.cross_entropy(logits.float(), labels) * 1",
         "TN",
         "its loss is another",
     ),
@@ -50,7 +50,7 @@ SAID = {  # edits after which the results may be the same: one line says so
     "preprocessing": (
         "data",
         "padded.div_(255)",
-        "padded.div_(256)",
+        "padded.div_(255.0)",
         "TN",
         "the code of training and prediction has changed",
     ),

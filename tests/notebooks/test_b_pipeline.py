@@ -87,7 +87,6 @@ def put_back(finished, tmp_path):
     for path, copy in kept.items():
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         (shutil.copytree if copy.is_dir() else shutil.copy2)(copy, path)
-    assert planned(finished) == set()
 
 
 @pytest.mark.parametrize("name", HARMED)
