@@ -34,7 +34,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 1000
 endif
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity test bench book lab results notebooks figures links clean
+.PHONY: help paper study sensitivity test bench book lab results notebooks transfer figures links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto PRECISION=auto), then"
@@ -54,6 +54,7 @@ help:
 	@echo "make sensitivity  train students with other temperatures, weights, … (SEEDS=0-2): does any choice matter?"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
 	@echo "make notebooks  execute the committed notebooks 01-04 again, in place (PROFILE=paper: hours)"
+	@echo "make transfer   measure what was transferred: results/<profile>/transfer.json from results/ (half a minute)"
 	@echo "make figures    remake notebooks 05 and 06, the solutions, figures/ and the README's tables from results/"
 	@echo "make links      write the repository's address everywhere (REPO=owner/name)"
 	@echo "make clean      remove what can be remade, except runs/, data/ and results/"
@@ -117,6 +118,9 @@ results: .venv/ready
 
 notebooks: .venv/ready
 	@KDUTILS_PROFILE=$(or $(PROFILE),paper) python workflow/execute.py 01_data 02_teacher 03_distillation 04_mc_dropout
+
+transfer: .venv/ready
+	@python workflow/transferred.py
 
 # the tables of both scales first, since notebook 05 sets them side by side
 figures: .venv/ready

@@ -64,10 +64,13 @@ class Study:
         """The same study by another Definition."""
         return Study(self.predictions, self.weights, definition)
 
+    def field(self, name, field):
+        """(seeds, n), or (seeds, n, classes), of a field of a network's Predictions."""
+        return np.array([getattr(own, field) for own in self.predictions[name]])
+
     def rows(self, name, what):
         """(seeds, n), or (seeds, n, classes), of a network's "confidence", "correct" or "mupe_of"."""
-        field = getattr(self.definition, what)
-        return np.array([getattr(own, field) for own in self.predictions[name]])
+        return self.field(name, getattr(self.definition, what))
 
     def mean(self, rows):
         """The Measure of a mean over images of rows (seeds, n)."""

@@ -108,11 +108,27 @@ def test_with_one_level_alone_it_is_that_levels_error():
     assert only_images.interval()[1] == pytest.approx(1.96 * only_images.error, rel=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["accuracy", "log-ratio", "ECE difference"])
+def test_the_jackknife_of_a_mean_has_the_variances_of_its_seeds_and_its_groups():
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(2, 6, 400)) + rng.normal(size=(6, 1))
+    estimate = stats.jackknife(lambda x, y: (x - 2 * y).mean(), x, y, groups=40)
+    difference = x - 2 * y
+    order = np.random.default_rng(1).permutation(400).reshape(40, 10)
+    groups = difference.mean(0)[order].mean(1)
+    variance = difference.mean(1).var(ddof=1) / 6 + groups.var(ddof=1) / 40
+    assert estimate == pytest.approx((difference.mean(), np.sqrt(variance), 5))
+
+
+@pytest.mark.parametrize("kind", ["accuracy", "log-ratio", "ECE difference", "gain, other teachers"])
 def test_ninety_five_percent_intervals_cover_as_often(kind):
     """Few studies here; the file below has many."""
     found = coverage.coverage(kind, 10, 150)
     assert abs(found - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 150)
+
+
+def test_the_intervals_of_own_teacher_shares_cover_at_least_as_often():
+    """Their two variances are added, which is cautious."""
+    assert coverage.coverage("own-teacher share", 5, 60) >= 0.95
 
 
 def test_the_long_simulation_found_coverage_few_false_verdicts_and_power():
@@ -123,6 +139,10 @@ def test_the_long_simulation_found_coverage_few_false_verdicts_and_power():
     assert record["specificity"]["copied 0.0"] <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 500)
     assert record["specificity"]["copied 0.1"] > 0.9
     assert max(record["power"].values()) > 0.8
+    transfer = record["transfer"]
+    assert transfer["studies"] >= 2000
+    assert all(0.93 <= covered <= 0.97 for covered in transfer["coverage"]["gain, other teachers"].values())
+    assert all(covered >= 0.95 for covered in transfer["coverage"]["own-teacher share"].values())
 
 
 # Chance

@@ -32,6 +32,7 @@ MAY_IMPORT = {  # module: modules of ours that it may import, beside those that 
     "transfer": ["calibration"],
     "stats": ["calibration"],
     "study": ["stats", "transfer"],
+    "transferred": ["study"],
     "claims": ["study"],
     "plots": ["plumbing.machine", "plumbing.store"],
 }

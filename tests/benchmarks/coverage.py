@@ -1,6 +1,7 @@
 """Do the intervals cover, and do verdicts err? Simulated studies whose truth is known, to results/coverage.json.
 
 python tests/benchmarks/coverage.py            minutes; --quick: 200 studies of each kind, written nowhere
+    --transfer: only the intervals of what is transferred, beside what the file holds
 
 Each study has R seeds and n test images. The value of a measure is its mean over all seeds and images, and a 95 %
 interval should hold it in 95 of 100 studies. Where the truth is "no difference", a verdict errs when it says so.
@@ -11,8 +12,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-from kdutils import claims, stats
+from kdutils import claims, stats, transfer, transferred
 from kdutils.plumbing import machine, store
+from kdutils.study import Measure
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES, RESAMPLES = 500, 400
@@ -51,6 +53,28 @@ def ece_differences(rng, seeds):
     return stats.two_level(values, resampled), 0.04
 
 
+def own_teacher_shares(rng, seeds, share=0.2):
+    """κ: students have about `share` of what is peculiar to their teachers, most of it on few images."""
+    difficulty, weight = rng.normal(0, 0.02, IMAGES), 0.01 * np.exp(rng.normal(0, 0.5, IMAGES))
+    own, noise = (weight * rng.normal(0, 1, (seeds, IMAGES)) for _ in range(2))
+    copied, level = share + rng.normal(0, 0.05, (seeds, 1)), rng.normal(0, 0.01, (seeds, 1))
+    teachers, students = 0.5 + difficulty + own, 0.5 + level + difficulty + copied * own + noise
+    return stats.jackknife(transfer.own_teacher_share, students, teachers), share
+
+
+def others_gains(rng, seeds, gain=0.1):
+    """A gain towards other seeds' teachers: each pair of a student and a teacher has squared differences."""
+    image = rng.normal(0, 1, IMAGES)
+    student, teacher = rng.normal(0, 0.1, (seeds, 1, 1)), rng.normal(0, 0.1, (1, seeds, 1))
+    pairs = [image + rng.normal(0, 0.5, (seeds, seeds, IMAGES)) for _ in range(2)]
+    pairs[0] = pairs[0] + gain + student + teacher
+    flat = [np.exp(rows).reshape(-1, IMAGES) for rows in pairs]
+    without, with_it = (Measure(rows.mean(1), stats.weighted_means(rows, WEIGHTS)) for rows in flat)
+    ratio = without.log_ratio(with_it)
+    square = Measure(ratio.values.reshape(seeds, seeds), ratio.resampled.reshape(-1, seeds, seeds))
+    return transferred.others(square).estimate(), gain
+
+
 def true_accuracy():
     rng = np.random.default_rng(0)
     return float((1 / (1 + np.exp(-(rng.normal(1.5, 1, 10**6) + rng.normal(0, 0.3, 10**6))))).mean())
@@ -58,15 +82,20 @@ def true_accuracy():
 
 ACCURACY = true_accuracy()
 KINDS = {"accuracy": accuracies, "log-ratio": log_ratios, "ECE difference": ece_differences}
+TRANSFER_KINDS = {"own-teacher share": own_teacher_shares, "gain, other teachers": others_gains}
 
 
 def coverage(kind, seeds, studies):
     rng, inside = np.random.default_rng([seeds, len(kind)]), 0
     for _ in range(studies):
-        estimate, truth = KINDS[kind](rng, seeds)
+        estimate, truth = (KINDS | TRANSFER_KINDS)[kind](rng, seeds)
         low, high = estimate.interval()
         inside += low <= truth <= high
     return inside / studies
+
+
+def coverages(kinds, studies):
+    return {kind: {str(seeds): coverage(kind, seeds, studies) for seeds in (3, 5, 10)} for kind in kinds}
 
 
 def verdicts(gain, studies, seeds=10):
@@ -89,20 +118,31 @@ def specificities(copied, studies, seeds=10):
     return found / studies
 
 
+def transfers(studies):
+    """The intervals of what is transferred, with a time and commit of their own."""
+    made = machine.provenance()
+    about = {"made": made["made"], "commit": made["commit"], "studies": studies}
+    return about | {"coverage": coverages(TRANSFER_KINDS, studies)}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    studies = 200 if (quick := parser.parse_args().quick) else 2000
-    record = {"studies": studies, "images": IMAGES, "coverage": {}}
-    for kind in KINDS:
-        record["coverage"][kind] = {str(seeds): coverage(kind, seeds, studies) for seeds in (3, 5, 10)}
-    bound = claims.DELTAS["log-ratio"]
-    record["false_verdicts"] = {"gain at the bound": verdicts(bound, studies), "no gain": verdicts(0.0, studies)}
-    record["power"] = {f"gain {gain}": verdicts(gain, studies) for gain in (0.4, 0.6, 0.8)}
-    record["specificity"] = {f"copied {part}": specificities(part, studies // 4) for part in (0.0, 0.02, 0.05, 0.1)}
+    parser.add_argument("--transfer", action="store_true")
+    options, path = parser.parse_args(), ROOT / "results" / "coverage.json"
+    studies = 200 if options.quick else 2000
+    if options.transfer:
+        record = json.loads(path.read_text())
+    else:
+        record = machine.provenance() | {"studies": studies, "images": IMAGES, "coverage": coverages(KINDS, studies)}
+        bound = claims.DELTAS["log-ratio"]
+        record["false_verdicts"] = {"gain at the bound": verdicts(bound, studies), "no gain": verdicts(0.0, studies)}
+        record["power"] = {f"gain {gain}": verdicts(gain, studies) for gain in (0.4, 0.6, 0.8)}
+        record["specificity"] = {f"copied {part}": specificities(part, studies // 4) for part in (0.0, 0.02, 0.05, 0.1)}
+    record["transfer"] = transfers(studies)
     print(json.dumps(record, indent=1))
-    if not quick:
-        store.write_atomically(ROOT / "results" / "coverage.json", store.to_json(machine.provenance() | record))
+    if not options.quick:
+        store.write_atomically(path, store.to_json(record))
 
 
 if __name__ == "__main__":
