@@ -8,6 +8,7 @@ import re
 import shutil
 
 import checkout
+import nbformat
 import pytest
 import torch
 from faults import fault, made
@@ -98,6 +99,8 @@ def ask(project, way, network, **options):
     elif way == "notebook":
         parameters = {"profile": "smoke"} | options
         done = project.papermill(f"notebooks/{NOTEBOOKS[network]}.ipynb", *parameters.items())
+        cells = nbformat.read(project.folder / "out.ipynb", 4).cells
+        done.stdout += "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", ()))
     else:
         code = f"import kdutils as kd\nkd.Run('smoke', 0, **{options}).network({network!r})"
         done = project.run("python", "-c", code)
