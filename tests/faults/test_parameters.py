@@ -12,11 +12,12 @@ from faults import ROOT, fault, some
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-GOOD = {"profile": "smoke", "seed": 0, "device": "cpu", "runs": "", "data": ""}
+GOOD = {"profile": "smoke", "seed": 0, "device": "cpu", "precision": "auto", "runs": "", "data": ""}
 WRONG = {  # parameter: values of a wrong type, out of range, unknown, empty, huge
     "profile": ["", "Quick", "huge", "../quick", 3, None, True, [], 1e9, "quick\n", "q" * 10_000],
     "seed": ["", "zero", -1, 1.5, None, True, [0], 2**32, 10**400, float("nan"), {"seed": 0}],
     "device": ["", "gpu", "cuda:9", "CPU", None, 0, True, ["cpu"], "cpu " * 1000, "tpu", "cuda", "mps"],
+    "precision": ["", "float16", "Float32", None, 32, True, ["float32"]],
     "runs": [None, 0, True, ["runs"], 1.5, {}, b"runs"],
     "data": [None, 0, True, ["data"], 1.5, {}, b"data"],
     "seeds": [

@@ -59,7 +59,7 @@ HARMED = {  # a file or a folder: the rules that make again what hangs on it, an
     "seed-0/KD-SN2/predictions.npz": MEASURED | {"mc_dropout"},
     "seed-0/KD-SN2/weights.safetensors": MEASURED | {"mc_dropout", "distillation"},
     "seed-0/SN2/history.json": MEASURED | {"mc_dropout", "distillation"},
-    "seed-0/SN2/manifest.json": MEASURED | {"mc_dropout", "distillation"},
+    "seed-0/KD-SN2/manifest.json": MEASURED | {"mc_dropout", "distillation"},
     "seed-0/KD-SN3": MEASURED | {"mc_dropout", "distillation"},
     "seed-0/TN/soft_targets.npz": MEASURED | {"mc_dropout", "distillation", "teacher"},
 }
