@@ -5,6 +5,7 @@ import sys
 
 import kdutils as kd
 import pytest
+from kdutils.plumbing import machine
 
 BLOCK_TORCH = """
 import sys
@@ -78,3 +79,33 @@ def test_stored_predictions_are_read_and_measured_without_torch(finished_run, tm
     expected = [str(ece), str(kd.transfer.mupe(teacher.confidence, student.confidence))]
     assert python(BLOCK_TORCH + read + DRAW, tmp_path) == expected
     assert python(read + "import sys; print('torch' in sys.modules)", tmp_path) == [*expected, "False"]
+
+
+WAITING = "import os; print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'))"
+DEVICE = "kd.Run('smoke', device='cpu').device; print(torch.get_num_threads())"
+
+
+def without_policy(code, folder, **more):
+    """What `code` prints in a process for which nobody has chosen how OpenMP's threads wait."""
+    unset = {key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    unset.pop("OMP_NUM_THREADS", None)
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=unset | more, check=True).stdout
+
+
+def test_threads_that_wait_sleep_unless_the_user_has_chosen(tmp_path):
+    code = f"import kdutils; {WAITING}"
+    assert without_policy(code, tmp_path).split() == ["PASSIVE", "1000"]
+    assert without_policy(code, tmp_path, OMP_WAIT_POLICY="ACTIVE").split() == ["ACTIVE", "None"]
+    assert without_policy(code, tmp_path, GOMP_SPINCOUNT="7").split() == ["None", "7"]
+
+
+@pytest.mark.skipif(machine.available_threads() < 2, reason="one processor")
+def test_if_torch_came_first_a_thread_is_left_and_that_is_said(tmp_path):
+    threads = machine.available_threads()
+    late = without_policy(f"import torch, kdutils as kd; {DEVICE}", tmp_path).splitlines()
+    said = f"torch was imported before kdutils: computing with {threads - 1} of {threads} threads"
+    assert late == [said, str(threads - 1)]
+    assert without_policy(f"import kdutils as kd, torch; {DEVICE}", tmp_path).split() == [str(threads)]
+    chosen = without_policy(f"import torch, kdutils as kd; {DEVICE}", tmp_path, OMP_WAIT_POLICY="PASSIVE")
+    assert chosen.split() == [str(threads)]
