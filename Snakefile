@@ -19,7 +19,7 @@ from kdutils.runs import NETWORKS, TABLE_1, Run
 KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "precision": "auto", "runs": "", "data": "", "threads": ""}
 KNOWN |= {"controls": "", "force": ""}
 given = KNOWN | config
-settings = {key: str(given[key] or KNOWN[key]) for key in KNOWN}  # Snakemake reads key="" as None
+settings = {key: "" if given[key] is None else str(given[key]) for key in KNOWN}  # Snakemake reads key="" as None
 try:
     if unknown := set(config) - set(KNOWN):
         raise ValueError(f"unknown config {', '.join(sorted(unknown))}: known are {', '.join(KNOWN)}")
