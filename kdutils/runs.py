@@ -179,8 +179,9 @@ class Run:
     def store(self, name):
         """The `store.Store` of a network's files."""
         profile = self.owner(name)
-        settings = {"network": name, "profile": asdict(profile), "seed": self.seed, "results_version": RESULTS_VERSION}
         if name not in self._stores:
+            settings = {"network": name, "profile": asdict(profile)}
+            settings |= {"seed": self.seed, "results_version": RESULTS_VERSION}
             folder = self.root / profile.name / self.folder.name / name
             options = {"defaults": DEFAULTS, "stamp": provenance, "remedy": origin.REMEDY, "read_only": self.read_only}
             self._stores[name] = Store(folder, settings, **options)

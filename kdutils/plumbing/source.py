@@ -9,7 +9,7 @@ from pathlib import Path
 @cache
 def code_digest(*paths):
     """SHA-256 of the code in the files `paths`."""
-    return _digest([_shape(ast.parse(path.read_text(encoding="utf-8"))) for path in paths])
+    return _digest([_shape(_tree(path)) for path in paths])
 
 
 def function_digest(path, name, loaded=None):
@@ -19,9 +19,14 @@ def function_digest(path, name, loaded=None):
     """
     if loaded is not None and Path(loaded.__code__.co_filename).resolve() != path.resolve():
         return _digest(_compiled(loaded.__code__))
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    found = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == name]
+    found = [node for node in _tree(path).body if isinstance(node, ast.FunctionDef) and node.name == name]
     return _digest(_shape(found[0])) if found else None
+
+
+@cache
+def _tree(path):
+    """The syntax tree of a file, read once: a process runs the code that it has loaded."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _compiled(code):
