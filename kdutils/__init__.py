@@ -12,7 +12,20 @@ __version__ = "0.1.0"
 
 _SUBMODULES = (
     *("profiles", "data", "models", "distillation", "training", "mc_dropout", "predictions"),
-    *("calibration", "transfer", "stats", "study", "transferred", "claims", "plots", "origin", "runs", "notebook"),
+    *(
+        "calibration",
+        "transfer",
+        "stats",
+        "study",
+        "transferred",
+        "judging",
+        "claims",
+        "ours",
+        "plots",
+        "origin",
+        "runs",
+        "notebook",
+    ),
 )
 _NAMES = {"PROFILES": "profiles", "Profile": "profiles", "Run": "runs"}
 

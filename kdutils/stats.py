@@ -19,6 +19,9 @@ class Estimate(NamedTuple):
     error: float
     degrees: float
 
+    def __neg__(self):
+        return Estimate(-self.mean, self.error, self.degrees)
+
     def interval(self, level=0.95):
         """(low, high) with coverage `level`; infinite with a single seed."""
         if self.degrees < 1:

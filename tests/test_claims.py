@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from kdutils import claims
-from kdutils.claims import Condition
+import scipy.stats
+from kdutils import claims, judging
+from kdutils.judging import Condition
 from kdutils.stats import Estimate, image_weights
 from kdutils.study import Study
 from statsmodels.stats.weightstats import ttost_paired
@@ -39,27 +40,27 @@ def test_a_difference_holds_is_refuted_or_neither(mean, error, holds, refuted):
     [(0.0, 0.05, True, False), (0.15, 0.05, False, False), (1.0, 0.1, False, True), (-1.0, 0.1, False, True)],
 )
 def test_an_equivalence_turns_the_rule_round(mean, error, holds, refuted):
-    condition = Condition("", Estimate(mean, error, 9), BOUND, p=0.0, equivalence=True, level=0.9)
+    condition = Condition("", Estimate(mean, error, 9), BOUND, side="within", level=0.9)
     assert (condition.holds(), condition.refuted()) == (holds, refuted)
 
 
 @pytest.mark.parametrize(("gain", "holds", "refuted"), [(0.0, True, False), (0.2, False, False), (1.0, False, True)])
 def test_an_upper_bound_on_a_gain(gain, holds, refuted):
     """C7: the upper bound of G(SN1) lies below log 1.25."""
-    condition = Condition("", Estimate(-gain, 0.05, 9), -BOUND, level=0.9)
+    condition = Condition("", Estimate(gain, 0.05, 9), BOUND, side="below", level=0.9)
     assert (condition.holds(), condition.refuted()) == (holds, refuted)
 
 
 def test_verdicts():
     good, bad, unclear = (Condition("", Estimate(mean, 0.1, 9), BOUND) for mean in (1.0, -1.0, 0.3))
-    assert claims.verdict([good], 0.01, 10) == "reproduced"
-    assert claims.verdict([good], 0.06, 10) == "inconclusive"
-    assert claims.verdict([good, unclear], 0.01, 10) == "inconclusive"
-    assert claims.verdict([good, bad], 0.01, 10) == "not reproduced"
-    assert claims.verdict([good], 0.01, 9) == "inconclusive"
-    assert claims.verdict([good, Condition("", None, p=0.2)], 0.01, 10) == "inconclusive"
-    assert claims.verdict([good, Condition("", None, met=False)], 0.01, 10) == "inconclusive"
-    assert claims.verdict([good, Condition("", None, met=True)], 0.01, 10) == "reproduced"
+    assert judging.verdict([good], 0.01, 10) == "supported"
+    assert judging.verdict([good], 0.06, 10) == "open"
+    assert judging.verdict([good, unclear], 0.01, 10) == "open"
+    assert judging.verdict([good, bad], 0.01, 10) == "not supported"
+    assert judging.verdict([good], 0.01, 9) == "open"
+    assert judging.verdict([good, Condition("", None, p=0.2)], 0.01, 10) == "open"
+    assert judging.verdict([good, Condition("", None, met=False)], 0.01, 10) == "open"
+    assert judging.verdict([good, Condition("", None, met=True)], 0.01, 10) == "supported"
 
 
 def test_the_ks_error_has_to_agree_with_the_ece(study):
@@ -91,8 +92,7 @@ def test_the_papers_own_values():
         "C4": True,
         "C5": True,
     }
-    assert found["C6"] == (True, None)
-    assert found["C7"] == (True, None)
+    assert found["C6"] == found["C7"] == (None, None)
 
 
 def test_equivalence_is_statsmodels(study):
@@ -108,6 +108,33 @@ def test_a_trend_is_pages(study):
     assert claims.trend(rising, "x").p > 0.9
 
 
+def test_a_trend_counts_the_seeds_with_every_step():
+    middle = np.array([2.0, 4.0, 2.0])
+    condition = claims.trend({"a": np.full(3, 3.0), "b": middle, "c": np.full(3, 1.0)}, "x")
+    assert condition.record()["found"].endswith("; at every step in 2 of 3 seeds")
+
+
+def test_equivalence_without_a_test_of_its_own_is_two_one_sided_tests():
+    estimate = Estimate(0.01, 0.02, 9)
+    condition = Condition("", estimate, 0.05, side="within", level=0.9)
+    upper = scipy.stats.t.sf((0.05 - 0.01) / 0.02, 9)
+    assert condition.p_value() == pytest.approx(upper)
+    assert Condition("", -estimate, 0.05, side="within", level=0.9).p_value() == pytest.approx(upper)
+
+
+def test_below_is_above_of_the_negative():
+    estimate = Estimate(0.1, 0.05, 9)
+    below, above = Condition("", estimate, 0.2, side="below"), Condition("", -estimate, -0.2)
+    assert below.p_value() == above.p_value()
+    assert below.record()["needed"] == "below 0.200"
+    assert below.record()["interval"] == pytest.approx(estimate.bounds())
+
+
+@pytest.mark.parametrize(("p", "text"), [(1 / 10_001, "p ≤ 0.0001"), (0.042, "p = 0.042"), (1.0, "p = 1")])
+def test_p_is_told_with_what_it_can_be_at_least(p, text):
+    assert judging.p_text(p) == text
+
+
 def test_students_that_copy_are_found_and_students_that_do_not_are_not(weights):
     def found(**options):
         return {
@@ -115,17 +142,17 @@ def test_students_that_copy_are_found_and_students_that_do_not_are_not(weights):
             for claim, reading, *_, verdict in claims.verdicts(Study(fake_study(**options), weights))
         }
 
-    assert found(copying=0.8)["C6", ""] == "reproduced"
-    assert found(copying=0.8)["C7", ""] == "not reproduced"
-    assert found(copying=0.0)["C6", ""] == "not reproduced"
-    assert found(copying=0.8, seeds=9)["C6", ""] == "inconclusive"
-    assert set(found(copying=0.8, seeds=1).values()) == {"inconclusive"}
+    assert found(copying=0.8)["C6", ""] == "supported"
+    assert found(copying=0.8)["C7", ""] == "not supported"
+    assert found(copying=0.0)["C6", ""] == "not supported"
+    assert found(copying=0.8, seeds=9)["C6", ""] == "open"
+    assert set(found(copying=0.8, seeds=1).values()) == {"open"}
 
 
 def test_mupe_that_falls_is_found(weights):
     effects = {"KD-SN1": -0.2, "KD-SN2": -0.1}
     verdicts = claims.verdicts(Study(fake_study(copying=0.5, effects=effects), weights))
-    assert next(v for claim, *_, v in verdicts if claim == "C3") == "reproduced"
+    assert next(v for claim, *_, v in verdicts if claim == "C3") == "supported"
 
 
 def test_without_controls_there_is_no_verdict_on_low_capacity(weights):

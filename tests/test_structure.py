@@ -33,7 +33,9 @@ MAY_IMPORT = {  # module: modules of ours that it may import, beside those that 
     "stats": ["calibration"],
     "study": ["stats", "transfer"],
     "transferred": ["study"],
-    "claims": ["study"],
+    "judging": ["stats"],
+    "claims": ["study", "judging"],
+    "ours": ["transferred", "judging"],
     "plots": ["plumbing.machine", "plumbing.store"],
 }
 

@@ -6,11 +6,11 @@ python workflow/pages.py    writes it into README.md
 import json
 import re
 
-from kdutils.claims import FEWEST_SEEDS, enough
+from kdutils.judging import FEWEST_SEEDS
 from report import ROOT, answer, claims, heading, markdown, named, table
 
 SCALES = ("paper", "quick")  # those that the pages tell of, the first one first
-STORED = ("paper_table1", "coverage", "faults", "benchmark", "paper/sensitivity")
+STORED = ("paper_table1", "coverage", "first_plan", "faults", "benchmark", "paper/sensitivity")
 
 
 def cost(record):
@@ -28,7 +28,7 @@ def cost(record):
         for (threads, precision, processor), minutes in spent.items()
     )
     text = f"A seed of `{record['profile']}` took {each} (its manifests say)."
-    if not enough(record):
+    if len(record["seeds"]) < FEWEST_SEEDS:
         free = [seed for seed in range(FEWEST_SEEDS) if seed not in record["seeds"]]
         missing = free[: FEWEST_SEEDS - len(record["seeds"])]
         core_minutes = sum(threads * sum(minutes) for (threads, *_), minutes in spent.items()) / len(record["seeds"])
@@ -69,7 +69,7 @@ def coverage(record):
     found = [by_seeds["10"] for by_seeds in record["coverage"].values()]
     return (
         f"with ten seeds, intervals held it in {min(found):.1%} to {max(found):.1%} of {record['studies']:,} studies "
-        f"of each kind, and a claim without substance was called reproduced in at most "
+        f"of each kind, and a claim without substance was called supported in at most "
         f"{max(record['false_verdicts'].values()):.1%}."
     )
 
@@ -78,32 +78,50 @@ def sensitivity(record):
     """What the claims' differences become if students are trained otherwise, in Markdown."""
     if not record["seeds"]:
         return "Nothing was trained otherwise yet (`make sensitivity`)."
-    lines = [["what a claim rests on", "as chosen", "lowest, with", "highest, with", "clearly another answer with"]]
+    longer = "twice the epochs"
+    lines = [
+        ["what a claim rests on", "as chosen", longer, "otherwise at least", "otherwise at most", "another side with"]
+    ]
     for claim, found in record["claims"].items():
         (_, own), *others = found["means"].items()  # our own choice stands first
         ends = [pick(others, key=lambda other: other[1]) for pick in (min, max)]
         ends = [f"{mean:.2g}, {label}" for label, mean in ends]
-        lines.append([claim, f"{own:.2g}", *ends, "; ".join(found["turned"]) or "none"])
+        cells = [f"{own:.2g}", f"{found['means'][longer]:.2g}", *ends, "; ".join(found["turned"]) or "none"]
+        lines.append([claim, *cells])
     return (
         f"Of our choices in training, {len(others)} were made otherwise at `{record['profile']}`, one at a time, with "
         f"{len(record['seeds'])} seeds each:\n\n{markdown(lines)}"
     )
 
 
-def studies():
-    """[the record of each study in results/ that the README tells of]"""
-    paths = [ROOT / "results" / scale / "table1.json" for scale in SCALES]
+def first_plan(record):
+    """Which conditions and verdicts of results/first_plan.json stand otherwise, in a sentence."""
+    told = []
+    for profile, found in record["changes"].items():
+        rows = [f"{row['claim']} ({row['what']})".replace("|", "\\|") for row in found["conditions"]]
+        turned = [f"{row['claim']} would be *{row['then']}* instead of *{row['now']}*" for row in found["verdicts"]]
+        told.append(
+            f"at `{profile}` {', '.join(rows) or 'none'}" + f"; the verdict on {', '.join(turned)}" * bool(turned)
+        )
+    return "; ".join(told) + "."
+
+
+def studies(name):
+    """[the record of each study in results/ that the pages tell of], of one name: "table1" or "transfer"."""
+    paths = [ROOT / "results" / scale / f"{name}.json" for scale in SCALES]
     return [json.loads(path.read_text()) for path in paths if path.exists()]
 
 
 def parts():
     """{name: Markdown} of everything on the README's and the book's pages that comes from the files in results/."""
     stored = {name: json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in STORED}
-    records, paper = studies(), stored["paper_table1"]["networks"]
+    records, transfers, paper = studies("table1"), studies("transfer"), stored["paper_table1"]["networks"]
     return {
-        "answer": f"\n\n{answer(records)}\n\n",
+        "answer": f"\n\n{answer(records, transfers)}\n\n",
         "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
+        "our_claims": f"\n{claims(transfers)}\n",
+        "first_plan": first_plan(stored["first_plan"]),
         "coverage": coverage(stored["coverage"]),
         "sensitivity": f"\n{sensitivity(stored['paper/sensitivity'])}\n",
         "faults": f"\n{faults(stored['faults'])}\n",
@@ -113,13 +131,13 @@ def parts():
 
 
 def filled(page):
-    """README's text with all of `parts`, each between <!-- name --> and <!-- /name -->."""
-    for name, text in parts().items():
-        page, count = re.subn(
-            rf"(<!-- {name} -->).*(<!-- /{name} -->)", lambda found, t=text: found[1] + t + found[2], page, flags=re.S
-        )
-        if count != 1:
-            raise SystemExit(f"README.md needs one <!-- {name} --> … <!-- /{name} -->")
+    """A page's text with the `parts` that it asks for, each between <!-- name --> and <!-- /name -->."""
+    found = parts()
+    for name in re.findall(r"<!-- (\w+) -->", page):
+        if name not in found or page.count(f"<!-- /{name} -->") != 1 or page.count(f"<!-- {name} -->") != 1:
+            raise SystemExit(f"the page needs one <!-- {name} --> … <!-- /{name} -->, of {', '.join(found)}")
+        start, end = page.index(f"<!-- {name} -->") + len(f"<!-- {name} -->"), page.index(f"<!-- /{name} -->")
+        page = page[:start] + found[name] + page[end:]
     return page
 
 

@@ -8,7 +8,7 @@ import math
 import sys
 from pathlib import Path
 
-from kdutils.claims import DIFFER, FEWEST_SEEDS, PUBLISHED, enough, judged
+from kdutils.claims import CLAIMS, DIFFER, PUBLISHED, judged, stage
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,36 +29,22 @@ def table(record, paper):
     return markdown(lines)
 
 
-ANSWER = {  # what the verdicts on the paper's central claims mean in words
-    "C6": {
-        "reproduced": "yes, a student takes over its own teacher's uncertainty",
-        "not reproduced": "no, a student takes over nothing that matters of its teacher's uncertainty",
-        "inconclusive": "whether a student takes over its own teacher's uncertainty stays open",
-    },
-    "C3": {
-        "reproduced": "the larger it is, the closer it comes",
-        "not reproduced": "a larger one does not come closer",
-        "inconclusive": "whether a larger one comes closer stays open",
-    },
-    "C7": {
-        "reproduced": "too small a one takes over nothing",
-        "not reproduced": "the smallest one takes over some of it, too",
-        "inconclusive": "whether too small a one takes over nothing stays open",
-    },
-}
-FOUND = {  # the same claims in the paper's sense, and in which words each of their conditions is told
-    "C6": (
-        "A student takes over its teacher's uncertainty",
-        ("distillation takes {} off SN2's MUPE", "KD-SN2 is closer to its own teacher than to other teachers: {}"),
-    ),
-    "C3": (
-        "The larger the student, the closer it comes",
-        ("MUPE falls from size to size: {}", "KD-SN3's MUPE lies {} below KD-SN1's"),
-    ),
-    "C7": ("Too small a student takes over nothing", ("distillation takes {} off SN1's MUPE",)),
-}
 MARKS = {"yes": " ✓", "no": " ✗", "open": ""}  # whether a condition stands, taken alone
-WORDS = ("reproduced", "holds so far", "not reproduced", "fails so far", DIFFER, "inconclusive", "open so far")
+WORDS = ("supported", "not supported", DIFFER, "open")
+TOLD = (  # (network, measure, what it says, form): an answer in numbers
+    ("KD-SN2", "gain", "distillation takes off SN2's MUPE", "share"),
+    ("KD-SN2", "recalibrated gain, own teacher", "… after the best recalibration", "share"),
+    ("KD-SN2", "recalibrated gain, other teachers", "… and towards teachers that it never met", "share"),
+    ("KD-SN2", "own-teacher share", "KD-SN2's share of what is peculiar to its teacher", "number"),
+    ("SN2", "own-teacher share", "… and SN2's, which never met it", "number"),
+    ("KD-SN3", "log mutual information / teacher's", "KD-SN3's mutual information, of its teacher's", "ratio"),
+    ("SN3", "log mutual information / teacher's", "… and SN3's, which never met it", "ratio"),
+)
+FORMS = {  # how a number and the ends of its interval are told
+    "share": lambda value: f"{-math.expm1(-value):.0%}".replace("-0%", "0%"),
+    "ratio": lambda value: f"{math.exp(value):.0%}",
+    "number": lambda value: f"{value:.2f}",
+}
 
 
 def size(record):
@@ -73,57 +59,59 @@ def listed(verdicts):
     return "; ".join(f"{word}: {', '.join(claims)}" for word, claims in found.items() if claims)
 
 
-def share(condition):
-    """By how much MUPE is lower, from its logarithm's difference, with its interval; else p as it was found."""
-    if "mean" not in condition:
-        return condition["found"]
-    sign = -1 if condition["what"].startswith("−") else 1
-    mean, *ends = (-math.expm1(-sign * value) for value in (condition["mean"], *(condition["interval"] or ())))
-    return f"{mean:.0%}" + (f" [{min(ends):.0%}, {max(ends):.0%}]" if ends else "")
+def with_interval(found, form):
+    """A measure {"mean", "interval"} in one of FORMS, e.g. "32% [26%, 38%]"."""
+    mean, *ends = map(FORMS[form], (found["mean"], *(found["interval"] or ())))
+    return mean + (f" [{', '.join(ends)}]" if ends else "")
 
 
-def answer(records):
-    """What the studies say of the paper's central claims: a sentence, a table, and a list of all verdicts."""
-    verdicts = [judged(record) for record in records]
-    told, cautions, everything = [], [], []
-    for record, found in zip(records, verdicts, strict=True):
-        text = f"- All claims, {size(record)}: {listed(found)}."
-        if enough(record):
-            sentence = "; ".join(called[found[claim]] for claim, called in ANSWER.items())
-            told.append(f"**The answer** ({size(record)}): {sentence}.")
-            change = [claim for claim in found if len({row[claim] for row in record["definitions"].values()}) > 1]
-            text += f" By other definitions of ECE and MUPE others come out for {', '.join(change) or 'none'}."
-        else:
-            cautions.append(
-                f"For `{record['profile']}`, {len(record['seeds'])} are too few for a verdict that counts chance (it "
-                f"takes {FEWEST_SEEDS} seeds): *so far* is what a claim's conditions say, each taken alone."
-            )
-        everything.append(text)
-    lines = [["the paper's finding", *map(size, records)]]
-    for claim, (says, reasons) in FOUND.items():
-        cells = [f"{says} ({claim})"]
-        for record, found in zip(records, verdicts, strict=True):
-            (row,) = (row for row in record["claims"] if row["claim"] == claim)
-            why = [text.format(share(condition)) for text, condition in zip(reasons, row["conditions"], strict=False)]
-            cells.append(f"**{found[claim]}**: {'; '.join(why)}")
-        lines.append(cells)
-    return "\n\n".join([" ".join(told + cautions), markdown(lines), "\n".join(everything)])
+def answer(records, transfers):
+    """What was transferred, in numbers, and all verdicts, of the studies' two records: a table and a list."""
+    lines = [["", *(f"{size(record)} ({stage(record)})" for record in transfers)]]
+    for network, measure, says, form in TOLD:
+        found = (record["networks"][network][measure] for record in transfers)
+        lines.append([says, *(with_interval(own, form) for own in found)])
+    verdicts = []
+    for record in records:
+        text = f"- The paper's claims, {size(record)}: {listed(judged(record))}."
+        change = [claim for claim in CLAIMS if len({row.get(claim) for row in record["definitions"].values()}) > 1]
+        verdicts.append(
+            text + f" By other definitions of ECE and MUPE others come out for {', '.join(change)}." * bool(change)
+        )
+    verdicts += [f"- Our claims, {size(record)}: {listed(judged(record))}." for record in transfers]
+    return f"{markdown(lines)}\n\n" + "\n".join(verdicts)
 
 
 def claims(records):
-    """The verdicts on the paper's claims in Markdown, and a table of what they rest on; each study has its columns."""
-    sizes = [size(record) for record in records]
-    found = [f"{what}, {own}" for own in sizes for what in ("order of the values", "verdict")]
-    verdicts = [["", "claim", *found, "do the paper's own values meet the rule?"]]
+    """The verdicts on claims in Markdown, and a table of what they rest on; each study has its columns."""
+    sizes, papers = [size(record) for record in records], "paper" in records[0]["claims"][0]
+    kinds = ("order of the values", "verdict") if papers else ("verdict",)
+    keys = ("literal", "controlled")[-len(kinds) :]
+    last = ["do the paper's own values meet the rule?"] * papers
+    verdicts = [["", "claim", *(f"{what}, {own}" for own in sizes for what in kinds), *last]]
     reasons = [["", "what it rests on", "needed", *sizes]]
     for rows in zip(*(record["claims"] for record in records), strict=True):
-        claim, says, own = (rows[0][key] for key in ("claim", "says", "paper"))
-        verdicts.append([claim, says, *(row[key] for row in rows for key in ("literal", "controlled")), own])
-        for conditions in zip(*(row["conditions"] for row in rows), strict=True):
-            what = conditions[0]["what"].replace("|", "\\|")  # else it would end the table's cell
-            cells = [condition["found"] + MARKS[condition["stands"]] for condition in conditions]
-            reasons.append([claim, what, conditions[0]["needed"], *cells])
+        claim, says = rows[0]["claim"], rows[0]["says"]
+        own = [rows[0]["paper"]] if papers else []
+        verdicts.append([claim, says, *(row[key] for row in rows for key in keys), *own])
+        reasons += reasons_of(claim, [row["conditions"] for row in rows])
+    if all(record.get("plain_ladder") for record in records):
+        place = max(i for i, row in enumerate(reasons) if row[0] == "C3") + 1
+        reasons[place:place] = reasons_of("C3, labels alone", [record["plain_ladder"] for record in records])
     return f"{markdown(verdicts)}\n\n{markdown(reasons)}"
+
+
+def reasons_of(claim, studies):
+    """Rows of the table of what a claim rests on, from its conditions in each study."""
+    return [
+        [
+            claim,
+            conditions[0]["what"].replace("|", "\\|"),  # else it would end the table's cell
+            conditions[0]["needed"],
+            *(condition["found"] + MARKS[condition["stands"]] for condition in conditions),
+        ]
+        for conditions in zip(*studies, strict=True)
+    ]
 
 
 def markdown(lines):

@@ -5,6 +5,7 @@ python workflow/transferred.py    writes results/<profile>/transfer.json of both
 
 import json
 
+from kdutils import ours
 from kdutils.plumbing.store import to_json, write_atomically
 from kdutils.runs import NETWORKS, Run
 from kdutils.stats import image_weights
@@ -27,7 +28,8 @@ def kept(profile):
 def main():
     for profile in SCALES:
         seeds, study = kept(profile)
-        write_atomically(RESULTS / profile / "transfer.json", to_json(record(study, profile, seeds)))
+        found = record(study, profile, seeds) | {"claims": ours.record(study)}
+        write_atomically(RESULTS / profile / "transfer.json", to_json(found))
 
 
 if __name__ == "__main__":

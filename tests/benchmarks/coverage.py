@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from kdutils import claims, stats, transfer, transferred
+from kdutils import claims, judging, stats, transfer, transferred
 from kdutils.plumbing import machine, store
 from kdutils.study import Measure
 
@@ -99,11 +99,11 @@ def coverages(kinds, studies):
 
 
 def verdicts(gain, studies, seeds=10):
-    """How often "G > log 1.25" is called reproduced where the gain is `gain`."""
+    """How often "G > log 1.25" is called supported where the gain is `gain`."""
     rng, bound, found = np.random.default_rng(int(100 * gain)), claims.DELTAS["log-ratio"], 0
     for _ in range(studies):
-        condition = claims.Condition("", log_ratios(rng, seeds, gain)[0], bound)
-        found += claims.verdict([condition], condition.p_value(), seeds) == "reproduced"
+        condition = judging.Condition("", log_ratios(rng, seeds, gain)[0], bound)
+        found += judging.verdict([condition], condition.p_value(), seeds) == "supported"
     return found / studies
 
 
