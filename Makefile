@@ -131,6 +131,7 @@ figures: .venv/ready
 	@python workflow/execute.py 05_calibration_and_mupe 06_figures $(SOLUTIONS)
 	@cp runs/reference/paper/figures/* figures/
 	@cp runs/reference/paper/table1.json runs/reference/paper/sensitivity.json results/paper/
+	@python workflow/experiment.py
 	@python workflow/pages.py
 
 links:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,12 +9,10 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "workflow"))
-import pages as written  # noqa: E402
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-PAGES = ("index", "results", "costs", "api", "cite")  # those that index.md places itself
+PAGES = ("index", "results", "choices", "costs", "made", "api", "cite")  # those that index.md places itself
 BADGE = r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)"
 MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg.js"
 
@@ -80,7 +77,7 @@ def guides():
     return f"```{{toctree}}\n:maxdepth: 1\n:caption: Guides\n\n{names}\n```" if pages else ""
 
 
-myst_substitutions = written.parts() | {"citations": citations(), "guides": guides()}
+myst_substitutions = {"citations": citations(), "guides": guides()}
 
 
 def to_read(app, name, source):

@@ -4,7 +4,6 @@ import pages
 import pytest
 import report
 from kdutils.claims import judged, stage
-from kdutils.profiles import parse_seeds
 
 FOUND = {"C3": "not supported", "C5": "supported", "C6": "supported", "C7": "open"}
 
@@ -47,13 +46,22 @@ def transfer(seeds=10, scale="quick", low=0.4, high=0.6):
     return {"profile": scale, "seeds": list(range(seeds)), "networks": networks, "claims": rows}
 
 
-def test_the_answer_says_what_was_found_and_what_the_verdicts_are():
+def test_what_was_found_is_told_in_numbers_of_each_scale():
     """1 − exp(−0.5) is 39 %; the ends of an interval likewise."""
-    table, everything = report.answer([record()], [transfer()]).split("\n\n")
-    head, _, *rows = cells(table)
+    third, _, share, information = report.answer([transfer(4, "paper"), transfer()]).splitlines()
+    assert third.endswith("** It takes off 39% [33%, 45%] and 39% [33%, 45%].")
+    assert share.count("0.50 [0.40, 0.60]") == 4
+    assert information.count("165% [149%, 182%]") == 4
+
+
+def test_the_table_of_what_was_found():
+    head, _, *rows = cells(report.measures([transfer()]))
     assert head == ["", "`quick`, 10 seeds (exploration)"]
     assert [row[1] for row in rows] == 3 * ["39% [33%, 45%]"] + 2 * ["0.50 [0.40, 0.60]"] + 2 * ["165% [149%, 182%]"]
-    assert everything == (
+
+
+def test_all_verdicts_are_listed():
+    assert report.verdicts([record()], [transfer()]) == (
         "- The paper's claims, `quick`, 10 seeds: supported: C5, C6; not supported: C3; open: C7. By other "
         "definitions of ECE and MUPE others come out for C6.\n- Our claims, `quick`, 10 seeds: supported: P1."
     )
@@ -77,9 +85,9 @@ def test_two_readings_of_a_claim_that_differ():
 
 def test_each_study_has_its_column_and_its_line_in_their_order():
     records, transfers = [record(3, "paper"), record()], [transfer(3, "paper"), transfer()]
-    table, everything = report.answer(records, transfers).split("\n\n")
-    assert cells(table)[0][1:] == ["`paper`, 3 seeds (exploration)", "`quick`, 10 seeds (exploration)"]
-    found = [line.split(",")[0] for line in everything.splitlines()]
+    columns = cells(report.measures(transfers))[0][1:]
+    assert columns == ["`paper`, 3 seeds (exploration)", "`quick`, 10 seeds (exploration)"]
+    found = [line.split(",")[0] for line in report.verdicts(records, transfers).splitlines()]
     assert found == ["- The paper's claims", "- The paper's claims", "- Our claims", "- Our claims"]
 
 
@@ -143,9 +151,3 @@ def test_the_seeds_of_a_table(seeds, named):
     assert report.heading({"profile": "quick", "seeds": seeds, "precision": {"float32": seeds}}).endswith(
         f"(profile `quick`, {named})"
     )
-
-
-@pytest.mark.parametrize(("seeds", "named"), [([3, 4, 5], "3-5"), ([8, 9], "8,9"), ([0, 4, 5], "0,4,5")])
-def test_seeds_named_in_a_command_are_those_that_it_runs(seeds, named):
-    assert report.named(seeds, "-", ",") == named
-    assert parse_seeds(named) == seeds

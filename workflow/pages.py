@@ -1,20 +1,20 @@
 """What the README and the book's pages show of the files in results/.
 
-python workflow/pages.py    writes it into README.md
+python workflow/pages.py    writes it into README.md and docs/
 """
 
 import json
 import re
 
-from kdutils.judging import FEWEST_SEEDS
-from report import ROOT, answer, claims, heading, markdown, named, table
+from report import ROOT, answer, claims, heading, markdown, measures, table, verdicts
 
 SCALES = ("paper", "quick")  # those that the pages tell of, the first one first
+MARK = re.compile(r"<!-- (\w+) -->")  # where a part begins
 STORED = ("paper_table1", "coverage", "first_plan", "faults", "benchmark", "paper/sensitivity")
 
 
 def cost(record):
-    """How long a study's seeds took, from their networks' manifests, and what enough seeds would take."""
+    """How long a study's seeds took, from their networks' manifests."""
     spent = {}  # (threads, precision, processor): minutes of each seed
     for seed in record["seeds"]:
         paths = sorted((ROOT / "results" / record["profile"] / f"seed-{seed}").glob("*/manifest.json"))
@@ -27,17 +27,7 @@ def cost(record):
         f"{precision}"
         for (threads, precision, processor), minutes in spent.items()
     )
-    text = f"A seed of `{record['profile']}` took {each} (its manifests say)."
-    if len(record["seeds"]) < FEWEST_SEEDS:
-        free = [seed for seed in range(FEWEST_SEEDS) if seed not in record["seeds"]]
-        missing = free[: FEWEST_SEEDS - len(record["seeds"])]
-        core_minutes = sum(threads * sum(minutes) for (threads, *_), minutes in spent.items()) / len(record["seeds"])
-        text += (
-            f" The {len(missing)} that it lacks for verdicts (`make study PROFILE={record['profile']} "
-            f"SEEDS={named(missing, '-', ',')} THREADS=1`, then `make results` with the same `PROFILE` and `SEEDS`, "
-            f"and `make figures`) would take about {len(missing) * core_minutes / 60 / 2:.0f} hours on two cores."
-        )
-    return text
+    return f"A seed of `{record['profile']}` took {each} (its manifests say)."
 
 
 def benchmark(record):
@@ -117,7 +107,9 @@ def parts():
     stored = {name: json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in STORED}
     records, transfers, paper = studies("table1"), studies("transfer"), stored["paper_table1"]["networks"]
     return {
-        "answer": f"\n\n{answer(records, transfers)}\n\n",
+        "answer": f"\n\n{answer(transfers)}\n\n",
+        "measures": f"\n{measures(transfers)}\n",
+        "verdicts": f"\n{verdicts(records, transfers)}\n",
         "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "our_claims": f"\n{claims(transfers)}\n",
@@ -133,7 +125,7 @@ def parts():
 def filled(page):
     """A page's text with the `parts` that it asks for, each between <!-- name --> and <!-- /name -->."""
     found = parts()
-    for name in re.findall(r"<!-- (\w+) -->", page):
+    for name in MARK.findall(page):
         if name not in found or page.count(f"<!-- /{name} -->") != 1 or page.count(f"<!-- {name} -->") != 1:
             raise SystemExit(f"the page needs one <!-- {name} --> … <!-- /{name} -->, of {', '.join(found)}")
         start, end = page.index(f"<!-- {name} -->") + len(f"<!-- {name} -->"), page.index(f"<!-- /{name} -->")
@@ -141,6 +133,13 @@ def filled(page):
     return page
 
 
+def pages():
+    """The files that ask for parts."""
+    return [
+        path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if MARK.search(path.read_text())
+    ]
+
+
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text()))
+    for path in pages():
+        path.write_text(filled(path.read_text()))

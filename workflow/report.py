@@ -40,6 +40,25 @@ TOLD = (  # (network, measure, what it says, form): an answer in numbers
     ("KD-SN3", "log mutual information / teacher's", "KD-SN3's mutual information, of its teacher's", "ratio"),
     ("SN3", "log mutual information / teacher's", "… and SN3's, which never met it", "ratio"),
 )
+ANSWER = (  # what was found; how its measures are told, each by its place in TOLD
+    (
+        "Distillation takes about a third off the MUPE of SN2, a student of seven layers",
+        "It takes off {0}.",
+    ),
+    (
+        "About half of that (at the paper's scale) to two thirds (at a smaller one) is level and scale, which any "
+        "recalibration gives. After the best recalibration, SN2 gains towards its own teacher alone",
+        "Recalibrated, it takes off {1}; towards teachers that the student never met, {2}.",
+    ),
+    (
+        "A distilled student has about a fifth of what is peculiar to its teacher",
+        "KD-SN2's share is {3} (1 would be a copy); that of SN2, which never met the teacher, is {4}.",
+    ),
+    (
+        "The teacher's dropout uncertainty is not taken over: it shrinks",
+        "KD-SN3's mutual information is {5} of its teacher's; that of SN3, which never met it, {6}.",
+    ),
+)
 FORMS = {  # how a number and the ends of its interval are told
     "share": lambda value: f"{-math.expm1(-value):.0%}".replace("-0%", "0%"),
     "ratio": lambda value: f"{math.exp(value):.0%}",
@@ -65,21 +84,34 @@ def with_interval(found, form):
     return mean + (f" [{', '.join(ends)}]" if ends else "")
 
 
-def answer(records, transfers):
-    """What was transferred, in numbers, and all verdicts, of the studies' two records: a table and a list."""
+def answer(transfers):
+    """What was found, as a list of sentences with their numbers at each scale."""
+    found = [
+        " and ".join(with_interval(record["networks"][network][measure], form) for record in transfers)
+        for network, measure, _, form in TOLD
+    ]
+    return "\n".join(f"- **{says}.** {told.format(*found)}" for says, told in ANSWER)
+
+
+def measures(transfers):
+    """What was transferred, in numbers, as a table."""
     lines = [["", *(f"{size(record)} ({stage(record)})" for record in transfers)]]
     for network, measure, says, form in TOLD:
         found = (record["networks"][network][measure] for record in transfers)
         lines.append([says, *(with_interval(own, form) for own in found)])
-    verdicts = []
+    return markdown(lines)
+
+
+def verdicts(records, transfers):
+    """All verdicts, on the paper's claims and on ours, as a list."""
+    lines = []
     for record in records:
         text = f"- The paper's claims, {size(record)}: {listed(judged(record))}."
         change = [claim for claim in CLAIMS if len({row.get(claim) for row in record["definitions"].values()}) > 1]
-        verdicts.append(
-            text + f" By other definitions of ECE and MUPE others come out for {', '.join(change)}." * bool(change)
-        )
-    verdicts += [f"- Our claims, {size(record)}: {listed(judged(record))}." for record in transfers]
-    return f"{markdown(lines)}\n\n" + "\n".join(verdicts)
+        other = f" By other definitions of ECE and MUPE others come out for {', '.join(change)}."
+        lines.append(text + other * bool(change))
+    lines += [f"- Our claims, {size(record)}: {listed(judged(record))}." for record in transfers]
+    return "\n".join(lines)
 
 
 def claims(records):
@@ -122,10 +154,10 @@ def markdown(lines):
     return "\n".join(f"| {line} |" for line in padded)
 
 
-def named(seeds, dash="–", comma=", "):
+def named(seeds):
     """Seeds as text: those in a row by the first and the last."""
     in_a_row = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
-    return f"{seeds[0]}{dash}{seeds[-1]}" if in_a_row else comma.join(map(str, seeds))
+    return f"{seeds[0]}–{seeds[-1]}" if in_a_row else ", ".join(map(str, seeds))
 
 
 def heading(record):

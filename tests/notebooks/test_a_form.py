@@ -132,16 +132,30 @@ def test_the_uncertainties_that_04_shows_are_those_of_the_committed_results(netw
     assert [float(number) for number in shown.groups()] == pytest.approx(expected, abs=6e-5)
 
 
-def test_readme_shows_what_the_files_give():
-    readme = (ROOT / "README.md").read_text()
-    assert pages.filled(readme) == readme
-    for figure in re.findall(r"!\[[^]]*\]\((figures/[^)]+)\)", readme):
-        assert (ROOT / figure).is_file()
+@pytest.mark.parametrize("path", pages.pages(), ids=lambda path: path.name)
+def test_pages_show_what_the_files_give(path):
+    text = path.read_text(encoding="utf-8")
+    assert pages.filled(text) == text
+    for figure in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text):
+        assert (path.parent / figure).is_file(), figure
 
 
-def test_nothing_stands_behind_a_comment_that_begins_a_line_of_the_readme():
+def test_every_part_is_shown_somewhere():
+    shown = {name for path in pages.pages() for name in pages.MARK.findall(path.read_text(encoding="utf-8"))}
+    assert shown == pages.parts().keys()
+
+
+def test_the_first_page_is_short():
+    """At most 10 KB, and the two commands within its first two screens."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.encode()) <= 10_000
+    assert text[: text.index("make paper")].count("\n") <= 60
+
+
+@pytest.mark.parametrize("path", pages.pages(), ids=lambda path: path.name)
+def test_nothing_stands_behind_a_comment_that_begins_a_line(path):
     """Such a line is HTML to GitHub, which then shows its Markdown as it is typed."""
-    assert re.findall(r"^<!--.*?-->.+", (ROOT / "README.md").read_text(), re.MULTILINE) == []
+    assert re.findall(r"^<!--.*?-->.+", path.read_text(encoding="utf-8"), re.MULTILINE) == []
 
 
 def test_every_recorded_fault_was_survived():
