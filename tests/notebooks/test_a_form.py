@@ -146,6 +146,8 @@ SAID = {  # by notebook 7: (profile, network, measure)
     "to {four}. Its distilled twin": ("paper", "SN2", OFF),
     "with dropout on, stands at {four}": ("paper", "KD-SN2", OFF.replace("off", "on", 1)),
     "KD-SN2 itself comes closer with dropout off, too: {four}": ("paper", "KD-SN2", OFF),
+    "the other way round: {four} for one pass": ("paper", "KD-SN3", OFF),
+    "{four} for the hundred": ("paper", "KD-SN3", OFF.replace("off", "on", 1)),
     "The teacher's own single pass stands at {five}": ("paper", "TN", OFF),
     "the recalibrated gain of SN2 is {interval} towards its own teacher": ("paper", "KD-SN2", OWN),
     "Towards the others it is {interval}.": ("paper", "KD-SN2", OTHERS),
