@@ -145,6 +145,8 @@ SAID = {  # by notebook 7: (profile, network, measure)
     "switching dropout off takes plain SN2 from {four} to": ("paper", "SN2", OFF.replace("off", "on", 1)),
     "to {four}. Its distilled twin": ("paper", "SN2", OFF),
     "with dropout on, stands at {four}": ("paper", "KD-SN2", OFF.replace("off", "on", 1)),
+    "all of it does: {four} for plain SN2": ("quick", "SN2", OFF),
+    "{four} for KD-SN2 with its passes": ("quick", "KD-SN2", OFF.replace("off", "on", 1)),
     "KD-SN2 itself comes closer with dropout off, too: {four}": ("paper", "KD-SN2", OFF),
     "the other way round: {four} for one pass": ("paper", "KD-SN3", OFF),
     "{four} for the hundred": ("paper", "KD-SN3", OFF.replace("off", "on", 1)),
