@@ -49,13 +49,13 @@ help:
 	@echo "make book       build the notebooks, results and documentation as a site to read: book/index.html"
 	@echo "make test-book  open every page of it in Chromium: links, formulas, images, a phone's width"
 	@echo "make lab        open the notebooks in JupyterLab"
-	@echo "make study      run the notebooks for many seeds (SEEDS=0-9; THREADS=1: as many at once as there are cores;"
+	@echo "make study      run the notebooks for many seeds, and 07 (SEEDS=0-9; THREADS=1: as many at once as there are cores;"
 	@echo "                SLURM=1: on a cluster, see docs/cluster.md)"
 	@echo "make sensitivity  train students with other temperatures, weights, … (SEEDS=0-2): does any choice matter?"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
 	@echo "make notebooks  execute the committed notebooks 01-04 again, in place (PROFILE=paper: hours)"
 	@echo "make transfer   measure what was transferred: results/<profile>/transfer.json from results/ (half a minute)"
-	@echo "make figures    remake notebooks 05 and 06, the solutions, figures/ and the README's tables from results/"
+	@echo "make figures    remake notebooks 05 to 07, the solutions, figures/ and the README's tables from results/"
 	@echo "make links      write the repository's address everywhere (REPO=owner/name)"
 	@echo "make clean      remove what can be remade, except runs/, data/ and results/"
 
@@ -128,7 +128,7 @@ figures: .venv/ready
 	@echo "== 05_calibration_and_mupe at quick"
 	@papermill notebooks/05_calibration_and_mupe.ipynb runs/reference/quick/05_calibration_and_mupe.ipynb -p profile quick --no-progress-bar --log-level ERROR
 	@cp runs/reference/quick/table1.json results/quick/
-	@python workflow/execute.py 05_calibration_and_mupe 06_figures $(SOLUTIONS)
+	@python workflow/execute.py 05_calibration_and_mupe 06_figures 07_what_is_transferred $(SOLUTIONS)
 	@cp runs/reference/paper/figures/* figures/
 	@cp runs/reference/paper/table1.json runs/reference/paper/sensitivity.json results/paper/
 	@python workflow/experiment.py

@@ -1,4 +1,5 @@
-# The paper as a graph: one rule a notebook. 01, 05 and 06 run once; 02, 03 and 04 once a seed.
+# The paper as a graph: one rule a notebook. 01, 05 and 06 run once; 02, 03 and 04 once a seed. 07 runs once where there
+# are three seeds with controls.
 #
 # A rule's outputs are its executed notebook, the proof that it ran to its end, and the tables and figures that it makes.
 # Networks and predictions are not declared: Snakemake would delete them with a failed or outdated job, while a Run
@@ -46,6 +47,8 @@ HERE = f"{BASE}/notebooks"
 COMMON = f"-r profile {PROFILE} -r device {settings['device']} -r precision {settings['precision']}"
 COMMON += f" -r runs '{settings['runs']}' -r data '{settings['data']}'"
 FIGURES = sorted(path.name for path in Path("figures").glob("figure*.*"))
+BEYOND = [name for name in FIGURES if int(re.match(r"figure(\d+)_", name)[1]) > 11]  # those of 07
+FIGURES = [name for name in FIGURES if name not in BEYOND]
 
 # the code that each notebook runs
 SHARED = [*map(str, Path("kdutils").glob("plumbing/*.py"))]
@@ -57,6 +60,7 @@ STUDENTS = [name for name in (NETWORKS if settings["controls"] else TABLE_1) if 
 
 
 ONCE, EACH = ("01_data", "05_calibration_and_mupe", "06_figures"), ("02_teacher", "03_distillation", "04_mc_dropout")
+ONCE += ("07_what_is_transferred",) if settings["controls"] and len(SEEDS) >= 3 else ()
 KINDS = ("ipynb", "json")  # a notebook as it was executed, and the proof that it ran to its end
 
 
@@ -203,6 +207,24 @@ rule figures:
         proof=f"{HERE}/06_figures.json",
     params:
         name="06_figures",
+        more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
+    threads: THREADS
+    shell:
+        RUN
+
+
+rule what_is_transferred:
+    input:
+        expand(rules.mc_dropout.output, seed=SEEDS),
+        notebook=notebook("07_what_is_transferred"),
+        code=[*MEASURES, "kdutils/transferred.py"],
+    output:
+        f"{BASE}/transfer.json",
+        [f"{BASE}/figures/{name}" for name in BEYOND],
+        notebook=f"{HERE}/07_what_is_transferred.ipynb",
+        proof=f"{HERE}/07_what_is_transferred.json",
+    params:
+        name="07_what_is_transferred",
         more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
     threads: THREADS
     shell:

@@ -21,21 +21,23 @@ class SettingsError(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
-def from_parameters(*, profile, seed, device, precision, runs, data, seeds=None, source=None, controls=None):
+def from_parameters(
+    *, profile, seed, device, precision, runs, data, seeds=None, source=None, controls=None, at_least=1
+):
     """The Runs that a notebook's parameters ask for, one for each seed, after checking and printing them.
 
     profile: a name; "auto" is what suits the device (`profile_for`), and $KDUTILS_PROFILE overrides it. device and
     precision: as for Run. runs, data: folders, "" for the usual ones. seeds: as for `profiles.parse_seeds`; "" is all
     committed ones, or `seed` alone among the user's own. source: "results" reads the committed predictions, "runs" the
     user's own and trains what is missing. controls: whether SN1 and SN3 are wanted, too. Raises SettingsError for a
-    wrong parameter, and for one that papermill injected and the notebook does not have.
+    wrong parameter, for one that papermill injected and the notebook does not have, and for fewer seeds than at_least.
     """
     given = {"profile": profile, "seed": seed, "device": device, "precision": precision, "runs": runs, "data": data}
     more = {"seeds": seeds, "source": source, "controls": controls}
     given |= {key: value for key, value in more.items() if value is not None}
     try:
         _check(given)
-        return _open(**given)
+        return _open(**given, at_least=at_least)
     except ValueError as error:
         raise SettingsError(error) from None
 
@@ -57,7 +59,7 @@ def _check(given):
             raise ValueError(f"{name} must be a folder's path or an empty string, got {given[name]!r}")
 
 
-def _open(profile, seed, device, precision, runs, data, seeds="", source="runs", controls=False):
+def _open(profile, seed, device, precision, runs, data, seeds="", source="runs", controls=False, at_least=1):
     committed = source == "results"
     profile = os.environ.get("KDUTILS_PROFILE") or profile
     profile = resolve(profile_for(device) if profile == "auto" and not committed else profile)
@@ -67,6 +69,8 @@ def _open(profile, seed, device, precision, runs, data, seeds="", source="runs",
         kept = sorted(int(path.name[5:]) for path in (root / profile.name).glob("seed-*")) if committed else []
         seeds = kept or [check_seed(seed)]
     numbers = parse_seeds(seeds)
+    if len(numbers) < at_least:
+        raise ValueError(f"seeds must be at least {at_least} here, such as 0-{at_least - 1}, got {seeds!r}")
     options = {"device": device, "precision": precision, "data": data, "read_only": committed}
     opened = [Run(profile, number, root, **options) for number in numbers]
     if device not in ("auto", "cpu"):
@@ -92,6 +96,11 @@ def _injected():
 def committed(name):
     """What a JSON file of the repository's `results` holds, e.g. "paper_table1.json"."""
     return json.loads((project_root() / "results" / name).read_text(encoding="utf-8"))
+
+
+def all_committed(name):
+    """{profile: what its JSON file `name` in the repository's `results` holds}, of the profiles that have one."""
+    return {path.parent.name: committed(path) for path in sorted((project_root() / "results").glob(f"*/{name}"))}
 
 
 def keep(run, file, record):

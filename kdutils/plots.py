@@ -44,6 +44,16 @@ def network_style(name):
     return line | {"markerfacecolor": "white" if dashed else colour, "label": name}
 
 
+def interval(axis, y, found, name, scale=float, **style):
+    """Draw a network's measure, as the record of `transferred` holds it, at height y: a point and its 95 % interval.
+
+    scale: of the numbers, such as np.exp for the logarithm of a ratio. style: changes to `network_style`.
+    """
+    style = network_style(name) | {"linestyle": "-", "label": None, "markersize": 7} | style
+    axis.plot([scale(end) for end in found["interval"]], (y, y), **style | {"marker": "", "linewidth": 2})
+    axis.plot(scale(found["mean"]), y, **style)
+
+
 def save_figure(figure, folder, name):
     """Write `figure` as <name>.png (150 dots an inch) and <name>.pdf into `folder`; return the two file names.
 

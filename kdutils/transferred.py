@@ -199,3 +199,15 @@ def record(study, profile, seeds):
         name: {key: value.record() for key, value in measures(study, name).items()} for name in study.predictions
     }
     return {"profile": profile, "seeds": seeds, "networks": networks}
+
+
+def texts(record, measures, networks, digits=2):
+    """{network: {label: "mean [low, high]"}} of measures {label: measure} in a record; "–" where there is none."""
+    found = {name: record["networks"].get(name, {}) for name in networks}
+    return {
+        name: {
+            label: stats.interval_text(row[key]["mean"], row[key]["interval"], digits) if key in row else "–"
+            for label, key in measures.items()
+        }
+        for name, row in found.items()
+    }

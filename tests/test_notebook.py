@@ -31,6 +31,20 @@ def test_without_seeds_there_is_one_run(repository):
     assert [run.seed for run in from_parameters(**PARAMETERS | {"seed": 4}, seeds="", source="runs")] == [4]
 
 
+def test_too_few_seeds_are_refused(repository, capsys):
+    few = PARAMETERS | {"seeds": "0-1", "source": "runs"}
+    with pytest.raises(notebook.SettingsError, match=r"^seeds must be at least 3 here, such as 0-2, got '0-1'$"):
+        from_parameters(**few, at_least=3)
+    assert capsys.readouterr().out == ""
+    assert len(from_parameters(**few, at_least=2)) == 2
+
+
+def test_all_committed_records_are_found_by_profile():
+    found = notebook.all_committed("transfer.json")
+    assert {"paper", "quick"} <= set(found)
+    assert all(record["profile"] == profile for profile, record in found.items())
+
+
 def test_results_are_only_read_and_figures_go_elsewhere(repository):
     (run,) = from_parameters(**PARAMETERS, seeds="", source="results")
     assert run.read_only

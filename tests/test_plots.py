@@ -53,3 +53,14 @@ def test_a_headless_notebook_shows_one_figure_and_a_page_has_widgets(monkeypatch
         slider.value = 15
         choice.value = "SN1"
         assert drawn == [(10, "TN"), (15, "TN"), (15, "SN1")]
+
+
+def test_an_interval_stands_where_its_numbers_are():
+    _, axis = plt.subplots()
+    found = {"mean": 0.0, "interval": [-1.0, 1.0]}
+    plots.interval(axis, 3, found, "SN2", scale=np.exp)
+    line, point = axis.lines
+    np.testing.assert_allclose(line.get_xydata(), [[np.exp(-1), 3], [np.exp(1), 3]])
+    np.testing.assert_allclose(point.get_xydata(), [[1, 3]])
+    assert point.get_markerfacecolor() == "white"
+    assert point.get_color() == plots.STYLES["SN2"].colour

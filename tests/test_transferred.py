@@ -359,3 +359,9 @@ def test_gains_by_stratum_and_by_log_odds(committed, architecture):
             left = [((odds[name] - odds["TN"]) ** 2).mean() for name in (architecture, f"KD-{architecture}")]
             key = f"gain in log-odds, confidence up to {cap}"
             assert found[key][seed] == pytest.approx(np.log(left[0] / left[1]), rel=1e-4, abs=1e-6)
+
+
+def test_texts_are_the_records_numbers_and_dashes():
+    record = {"networks": {"KD-SN1": {"gain": {"mean": 0.126, "interval": [0.1, 0.2]}}}}
+    found = transferred.texts(record, {"raw": "gain", "share": "own-teacher share"}, ["KD-SN1", "KD-SN3"])
+    assert found == {"KD-SN1": {"raw": "0.13 [0.10, 0.20]", "share": "–"}, "KD-SN3": {"raw": "–", "share": "–"}}

@@ -1,6 +1,6 @@
 """Execute committed notebooks in place with papermill, at their defaults, and keep them clean.
 
-python workflow/execute.py 05_calibration_and_mupe 06_figures
+python workflow/execute.py 06_figures 07_what_is_transferred
 """
 
 import sys

@@ -6,6 +6,7 @@ import re
 
 import kdutils as kd
 import nbformat
+import numpy as np
 import pages
 import pytest
 from checkout import NOTEBOOKS, ROOT
@@ -37,8 +38,8 @@ def text_of(nb):
     return "\n".join(cell.source for cell in nb.cells)
 
 
-def test_there_are_six_and_the_pipeline_runs_each():
-    assert [name[:2] for name in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06"]
+def test_there_are_seven_and_the_pipeline_runs_each():
+    assert [name[:2] for name in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06", "07"]
     snakefile = (ROOT / "Snakefile").read_text()
     assert [name for name in NOTEBOOKS if f'notebook("{name}")' not in snakefile] == []
 
@@ -84,6 +85,7 @@ def test_parameters_are_plain_literals_with_a_comment(notebook):
     assert len(tagged) == 1
     statements = ast.parse(tagged[0].source).body
     more = {"03": ["controls"], "04": ["controls"], "05": ["seeds", "source"], "06": ["seeds", "source"]}
+    more["07"] = more["06"]
     expected = COMMON + more.get(name[:2], [])
     assert [s.targets[0].id for s in statements] == expected
     for statement in statements:
@@ -100,7 +102,7 @@ def test_code_cells_are_short():
 def test_only_cells_that_hang_on_weights_or_a_clock_are_not_compared(notebook):
     name, nb = notebook
     ignored = [cell for cell in code_cells(nb) if "nbval-ignore-output" in cell.metadata.get("tags", [])]
-    if name[:2] in ("01", "05", "06"):
+    if name[:2] in ("01", "05", "06", "07"):
         assert ignored == [code_cells(nb)[-1]]
     elif name[:2] in ("02", "03"):
         assert len([cell for cell in code_cells(nb) if cell not in ignored and cell.outputs]) >= 3
@@ -130,6 +132,68 @@ def test_the_uncertainties_that_04_shows_are_those_of_the_committed_results(netw
     expected = [made.confidence.mean(), kd.predictions.entropy(made.mc_mean).mean()]
     shown = re.search(rf"^{network} +(\S+) +(\S+)", printed("04_mc_dropout"), re.MULTILINE)
     assert [float(number) for number in shown.groups()] == pytest.approx(expected, abs=6e-5)
+
+
+OWN, OTHERS = (f"recalibrated gain, {whose}" for whose in ("own teacher", "other teachers"))
+OFF, SHARE, INFORMATION = (
+    "MUPE, student's dropout off, teacher's on",
+    "own-teacher share",
+    "log mutual information / teacher's",
+)
+SAID = {  # by notebook 7: (profile, network, measure)
+    "the raw gain of SN2 is {interval}.": ("paper", "KD-SN2", "gain"),
+    "switching dropout off takes plain SN2 from {four} to": ("paper", "SN2", OFF.replace("off", "on", 1)),
+    "to {four}. Its distilled twin": ("paper", "SN2", OFF),
+    "with dropout on, stands at {four}": ("paper", "KD-SN2", OFF.replace("off", "on", 1)),
+    "all of it does: {four} for plain SN2": ("quick", "SN2", OFF),
+    "{four} for KD-SN2 with its passes": ("quick", "KD-SN2", OFF.replace("off", "on", 1)),
+    "KD-SN2 itself comes closer with dropout off, too: {four}": ("paper", "KD-SN2", OFF),
+    "the other way round: {four} for one pass": ("paper", "KD-SN3", OFF),
+    "{four} for the hundred": ("paper", "KD-SN3", OFF.replace("off", "on", 1)),
+    "The teacher's own single pass stands at {five}": ("paper", "TN", OFF),
+    "the recalibrated gain of SN2 is {interval} towards its own teacher": ("paper", "KD-SN2", OWN),
+    "Towards the others it is {interval}.": ("paper", "KD-SN2", OTHERS),
+    "At `quick` the scale takes more: {mean} of": ("quick", "KD-SN2", "gain − recalibrated gain"),
+    "of {mean}. SN3 gains": ("quick", "KD-SN2", "gain"),
+    "SN3 gains {mean} towards its own teacher": ("paper", "KD-SN3", OWN),
+    "it gains {interval} towards teachers that it never met": ("paper", "KD-SN1", OTHERS),
+    "the own-teacher share of KD-SN2 is {interval}": ("paper", "KD-SN2", SHARE),
+    "and that of KD-SN3 is {mean}.": ("paper", "KD-SN3", SHARE),
+    "Plain SN2 has {interval}.": ("paper", "SN2", SHARE),
+    "KD-SN3 removes {mean} of that error": ("paper", "KD-SN3", "beyond difficulty"),
+    "KD-SN1 removes {mean} and": ("paper", "KD-SN1", "beyond difficulty"),
+    "and KD-SN2 {mean}. The interval of KD-SN2 just": ("paper", "KD-SN2", "beyond difficulty"),
+    "information of KD-SN1 is {ratio} of the teacher's": ("paper", "KD-SN1", INFORMATION),
+    "that of KD-SN2 {ratio} and": ("paper", "KD-SN2", INFORMATION),
+    "and that of KD-SN3 {ratio}.": ("paper", "KD-SN3", INFORMATION),
+    "without distillation, has {ratio}.": ("paper", "SN3", INFORMATION),
+    "Plain SN2 has {ratio}, and": ("paper", "SN2", INFORMATION),
+    "KD-SN3 by {four}, the teacher": ("paper", "KD-SN3", "signed gap, dropout off"),
+    "the teacher by {four}.": ("paper", "TN", "signed gap, dropout off"),
+    "the gain is {mean} for SN1": ("paper", "KD-SN1", "gain where the teacher is in (0, 0.9]"),
+    "and {mean} for SN2, and both intervals contain 0": ("paper", "KD-SN2", "gain where the teacher is in (0, 0.9]"),
+    "{mean} for SN2 above 0.99": ("paper", "KD-SN2", "gain where the teacher is in (0.99, 1]"),
+    "gains on the doubtful images, too: {mean}": ("paper", "KD-SN3", "gain where the teacher is in (0, 0.9]"),
+    "SN2 gains {mean} with the cap at 0.99": ("paper", "KD-SN2", "gain in log-odds, confidence up to 0.99"),
+    "the gain is {mean}. KD-SN2 is surer": ("paper", "KD-SN2", "gain in log-odds, confidence up to 0.9999"),
+    "On Fashion-MNIST KD-SN2 has {interval}, ": ("quick-fashion", "KD-SN2", SHARE),
+    "more than its {interval} at `quick`": ("quick", "KD-SN2", SHARE),
+    "SN2 gains {interval} there": ("quick-fashion", "KD-SN2", OTHERS),
+    "there, beside {mean} on MNIST": ("quick", "KD-SN2", OTHERS),
+    "towards other teachers: {interval}.": ("quick-fashion", "KD-SN3", OTHERS),
+}
+
+
+@pytest.mark.parametrize("words", SAID)
+def test_what_07_says_is_what_the_files_hold(words):
+    profile, network, measure = SAID[words]
+    records = kd.notebook.all_committed("transfer.json")
+    if profile not in records:
+        pytest.skip(f"results/{profile} has no transfer.json yet")
+    found = records[profile]["networks"][network][measure]
+    mean, interval = found["mean"], kd.stats.interval_text(found["mean"], found["interval"], 2)
+    numbers = {"mean": f"{mean:.2f}", "four": f"{mean:.4f}", "five": f"{mean:.5f}", "ratio": f"{np.exp(mean):.2f}"}
+    assert words.format(interval=interval, **numbers) in text_of(read("07_what_is_transferred"))
 
 
 @pytest.mark.parametrize("path", pages.pages(), ids=lambda path: path.name)

@@ -11,7 +11,7 @@ import pytest
 from kdutils.plumbing.store import to_json
 from matplotlib.testing.compare import compare_images
 
-EXACT = ("01_data", "05_calibration_and_mupe", "06_figures")
+EXACT = ("01_data", "05_calibration_and_mupe", "06_figures", "07_what_is_transferred")
 AT_SMOKE = ("02_teacher", "03_distillation", "04_mc_dropout")
 SCALE = dict.fromkeys(EXACT, "paper") | dict.fromkeys(AT_SMOKE, "smoke")  # at which a notebook is compared
 
@@ -21,7 +21,7 @@ def test_outputs_of_01_are_reproduced(finished):
     assert done.returncode == 0, done.stdout
 
 
-def test_outputs_of_05_and_06_are_reproduced_without_torch(finished, tmp_path):
+def test_outputs_of_05_to_07_are_reproduced_without_torch(finished, tmp_path):
     (tmp_path / "torch.py").write_text('raise ImportError("results need no torch")')
     done = finished.nbval(*(f"notebooks/{name}.ipynb" for name in EXACT[1:]), PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stdout
