@@ -76,6 +76,10 @@ def conditions(study):
     }
 
 
+def _rounded(row):
+    return row | {"mean": transferred.rounded(row["mean"]), "interval": list(map(transferred.rounded, row["interval"]))}
+
+
 def record(study):
     """[{"claim", "says", "controlled", "p", "conditions"}] of our claims, as the record of `claims` has them."""
     found = conditions(study)
@@ -85,8 +89,8 @@ def record(study):
             "claim": claim,
             "says": CLAIMS[claim],
             "controlled": controlled,
-            "p": p,
-            "conditions": [condition.record() for condition in own],
+            "p": transferred.rounded(p),
+            "conditions": [_rounded(condition.record()) for condition in own],
         }
         for (claim, own), (p, controlled) in zip(found.items(), judged, strict=True)
     ]

@@ -30,13 +30,14 @@ class Found(NamedTuple):
         """It as the record holds it."""
         low_high = self.estimate.bounds()
         return {
-            "mean": _rounded(self.estimate.mean),
-            "interval": low_high and list(map(_rounded, low_high)),
-            "per_seed": list(map(_rounded, self.per_seed)),
+            "mean": rounded(self.estimate.mean),
+            "interval": low_high and list(map(rounded, low_high)),
+            "per_seed": list(map(rounded, self.per_seed)),
         }
 
 
-def _rounded(value):
+def rounded(value):
+    """A number as the record holds it."""
     return float(f"{value:.{DIGITS}g}")
 
 
