@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .plumbing.fetch import FILES, mnist_files
+from .plumbing import fetch
 from .plumbing.store import project_root
 
+FILES = fetch.MNIST.files  # {name: MD5}
 MEAN, STANDARD_DEVIATION = 0.1307, 0.3081  # of the 28x28 training pixels in [0, 1]
 SIDE = 32  # of the images that networks take
 TRAIN_PART = 50_000  # of the 60,000 training images; the last 10,000 are for validation
@@ -44,15 +45,37 @@ def default_root():
 def load_mnist(root=None):
     """MNIST from the four raw IDX files in `root`, fetched first if any is missing.
 
-    root: a folder, by default `default_root()`. Verifies each file's MD5. Raises ValueError naming a corrupt file;
-    in the repository's `data`, the project's own folder, fetches it again instead, and prints that. Raises
-    FileNotFoundError if a file is missing and no source answers: it says what was tried, and what to put where.
+    root: a folder, by default `default_root()`. Verifies each file's MD5. Raises ValueError naming a file that is
+    corrupt or Fashion-MNIST's; in `data` of the project's repository, fetches a corrupt one again instead, and prints
+    that. Raises FileNotFoundError if a file is missing and no source answers: it says what was tried, and what to put
+    where.
     """
-    ours = not root and not os.environ.get("KDUTILS_DATA")
-    raw = mnist_files(Path(root) if root else default_root(), ours)
+    return _load(fetch.MNIST, Path(root) if root else default_root())
+
+
+def load_fashion_mnist(root=None):
+    """Fashion-MNIST (Xiao et al. 2017) as an `MNIST`, by default in the folder `fashion-mnist` of `default_root()`.
+
+    Ten kinds of clothes in MNIST's sizes. Fetches, verifies and raises as `load_mnist` does.
+    """
+    return _load(fetch.FASHION_MNIST, Path(root) if root else default_root() / "fashion-mnist")
+
+
+def _load(collection, root):
+    raw = fetch.raw_files(collection, root, _is_ours(root))
     images, labels = {"offset": 16, "dtype": np.uint8}, {"offset": 8, "dtype": np.uint8}
-    found = [np.frombuffer(bytearray(raw[name]), **(images if "images" in name else labels)) for name in FILES]
+    found = [
+        np.frombuffer(bytearray(raw[name]), **(images if "images" in name else labels)) for name in collection.files
+    ]
     return MNIST(*(array if i % 2 else array.reshape(-1, 1, 28, 28) for i, array in enumerate(found)))
+
+
+def _is_ours(folder):
+    """Whether a folder is `data`, or lies in it, in the project's repository: no other files are replaced."""
+    root = project_root()
+    project = root / "pyproject.toml"
+    ours = project.is_file() and b'name = "kdutils"' in project.read_bytes()
+    return ours and folder.resolve().is_relative_to(root.resolve() / "data")
 
 
 def split(mnist, profile):

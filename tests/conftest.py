@@ -8,6 +8,7 @@ import kdutils as kd
 import pytest
 import torch
 from hypothesis import settings
+from kdutils.plumbing import fetch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 HERE = Path(__file__).parent
@@ -48,6 +49,28 @@ def repository(scratch, monkeypatch):
 @pytest.fixture(scope="session")
 def mnist():
     return kd.data.load_mnist()
+
+
+@pytest.fixture(scope="session")
+def fashion_folder(tmp_path_factory):
+    """A folder with Fashion-MNIST's four files."""
+    folder = tmp_path_factory.mktemp("fashion-mnist")
+    try:
+        kd.data.load_fashion_mnist(folder)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def sources(monkeypatch):
+    """A function: what it is given, {title: a function that fetches}, takes the place of a data set's sources."""
+
+    def replace(chosen, collection="MNIST"):
+        monkeypatch.setattr(fetch, collection, getattr(fetch, collection)._replace(sources=chosen))
+
+    return replace
 
 
 @pytest.fixture(scope="session")

@@ -137,9 +137,9 @@ def test_images_of_any_size_and_colour_are_padded_to_32(height, width, top, left
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_data_lie_where_the_environment_says(monkeypatch, scratch, stored):
+def test_data_lie_where_the_environment_says(monkeypatch, sources, scratch, stored):
     monkeypatch.setenv("KDUTILS_DATA", str(stored))
-    monkeypatch.setattr(fetch, "SOURCES", {})
+    sources({})
     monkeypatch.chdir(scratch)
     assert data.default_root() == stored
     assert len(data.load_mnist().test_labels) == 10_000
@@ -154,45 +154,45 @@ def test_data_lie_in_the_repository_unless_told_otherwise(monkeypatch, scratch):
 
 
 @pytest.mark.parametrize("name", data.FILES)
-def test_a_damaged_file_is_named(monkeypatch, stored, name):
+def test_a_damaged_file_is_named(sources, stored, name):
     content = bytearray((stored / name).read_bytes())
     content[-1] ^= 1
     (stored / name).write_bytes(content)
-    monkeypatch.setattr(fetch, "SOURCES", {})
+    sources({})
     with pytest.raises(ValueError, match=f"{name} is corrupt") as error:
         data.load_mnist(stored)
     assert all(other not in str(error.value) for other in data.FILES if other != name)
 
 
-def test_missing_files_are_fetched_and_the_others_kept(monkeypatch, stored, copies):
+def test_missing_files_are_fetched_and_the_others_kept(sources, stored, copies):
     root = stored
     missing, kept = "train-labels-idx1-ubyte", root / "t10k-labels-idx1-ubyte"
     (root / missing).unlink()
     before = kept.stat().st_mtime_ns, kept.stat().st_ino
-    monkeypatch.setattr(fetch, "SOURCES", {"a copy": copies})
+    sources({"a copy": copies})
     assert data.load_mnist(root).train_labels[:3].tolist() == [5, 0, 4]
     assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == before
     assert hashlib.md5((root / missing).read_bytes()).hexdigest() == data.FILES[missing]
 
 
-def test_a_new_folder_gets_the_four_files_and_nothing_else(monkeypatch, scratch, copies):
-    monkeypatch.setattr(fetch, "SOURCES", {"a copy": copies})
+def test_a_new_folder_gets_the_four_files_and_nothing_else(sources, scratch, copies):
+    sources({"a copy": copies})
     root = scratch / "not" / "there"
     data.load_mnist(root)
     assert visible(root) == sorted(data.FILES)
 
 
-def test_the_next_source_is_asked_when_one_fails(monkeypatch, scratch, copies):
+def test_the_next_source_is_asked_when_one_fails(sources, scratch, copies):
     def fails(folder):
         (folder / "half a file").write_bytes(b"half")
         raise OSError("no route to host")
 
-    monkeypatch.setattr(fetch, "SOURCES", {"a mirror": fails, "a copy": copies})
+    sources({"a mirror": fails, "a copy": copies})
     assert len(data.load_mnist(scratch).train_labels) == 60_000
     assert visible(scratch) == sorted(data.FILES)
 
 
-def test_if_every_source_fails_one_error_says_all(monkeypatch, scratch):
+def test_if_every_source_fails_one_error_says_all(sources, scratch):
     def unreachable(folder):
         (folder / "half a file").write_bytes(b"half")
         raise OSError("no route to host\nand more lines")
@@ -200,7 +200,7 @@ def test_if_every_source_fails_one_error_says_all(monkeypatch, scratch):
     def broken(folder):
         raise RuntimeError
 
-    monkeypatch.setattr(fetch, "SOURCES", {"a mirror": unreachable, "a package": broken})
+    sources({"a mirror": unreachable, "a package": broken})
     with pytest.raises(FileNotFoundError) as error:
         data.load_mnist(scratch)
     message = str(error.value)
@@ -212,13 +212,13 @@ def test_if_every_source_fails_one_error_says_all(monkeypatch, scratch):
     assert visible(scratch) == []
 
 
-def test_a_damaged_download_is_not_put_in_place(monkeypatch, scratch, copies):
+def test_a_damaged_download_is_not_put_in_place(sources, scratch, copies):
     def damaged(folder):
         copies(folder)
         (folder / "t10k-labels-idx1-ubyte").write_bytes(CHANGED)
         return folder
 
-    monkeypatch.setattr(fetch, "SOURCES", {"a mirror": damaged})
+    sources({"a mirror": damaged})
     with pytest.raises(FileNotFoundError, match="t10k-labels-idx1-ubyte is corrupt"):
         data.load_mnist(scratch)
     assert not (scratch / "t10k-labels-idx1-ubyte").exists()
@@ -230,3 +230,158 @@ def test_images_on_a_gpu_are_preprocessed_there(fake_gpu):
     with fake_gpu:
         found = data.preprocess(torch.zeros(3, 1, 28, 28, dtype=torch.uint8, device="cuda"))
     assert (found.device.type, found.dtype, found.shape) == ("cuda", torch.float32, (3, 1, 32, 32))
+
+
+# Fashion-MNIST, which bears MNIST's names
+
+
+@pytest.fixture
+def good(mnist):
+    """A source: the folder of the real files, wherever the data are thought to lie later."""
+    folder = data.default_root().resolve()
+    return lambda aside: folder
+
+
+def contents(folder):
+    """{name: (bytes, inode)} of the files in a folder."""
+    return {path.name: (path.read_bytes(), path.stat().st_ino) for path in folder.iterdir() if path.is_file()}
+
+
+def test_fashion_mnist_is_what_its_publishers_say(fashion_folder):
+    fashion = data.load_fashion_mnist(fashion_folder)
+    assert fashion.train_images.shape == (60_000, 1, 28, 28)
+    assert fashion.test_images.shape == (10_000, 1, 28, 28)
+    assert {array.dtype for array in vars(fashion).values()} == {np.dtype(np.uint8)}
+    assert fashion.train_labels[:10].tolist() == [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
+    assert fashion.test_labels[:10].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]
+    assert np.bincount(fashion.train_labels).tolist() == [6000] * 10
+    assert np.bincount(fashion.test_labels).tolist() == [1000] * 10
+    assert fashion.train_images.mean() / 255 == pytest.approx(0.2860, abs=5e-5)
+    assert fashion.train_images.std() / 255 == pytest.approx(0.3530, abs=5e-5)
+
+
+def test_fashion_mnist_is_unpacked_from_the_debian_package(sources, scratch):
+    if not fetch.DEBIAN_FOLDER.is_dir():
+        pytest.skip(f"the Debian package {fetch.DEBIAN_PACKAGE} is not installed")
+    sources({"the package": fetch._from_debian}, "FASHION_MNIST")
+    assert len(data.load_fashion_mnist(scratch).test_labels) == 10_000
+    assert visible(scratch) == sorted(fetch.FASHION_MNIST.files)
+
+
+def test_a_missing_or_broken_debian_package_is_said(monkeypatch, sources, scratch):
+    sources({"the package": fetch._from_debian}, "FASHION_MNIST")
+    monkeypatch.setattr(fetch, "DEBIAN_FOLDER", scratch / "share")
+    root = scratch / "fashion-mnist"
+    with pytest.raises(FileNotFoundError, match=r"^Fashion-MNIST is not in .*the package: .*No such file") as error:
+        data.load_fashion_mnist(root)
+    assert all(name in str(error.value) for name in fetch.FASHION_MNIST.files)
+    (scratch / "share").mkdir()
+    for name in fetch.FASHION_MNIST.files:
+        (scratch / "share" / f"{name}.gz").write_bytes(b"not gzip")
+    with pytest.raises(FileNotFoundError, match="the package: Not a gzipped file"):
+        data.load_fashion_mnist(root)
+    assert visible(root) == []
+
+
+def test_fashion_mnist_has_a_folder_of_its_own(monkeypatch, sources, scratch, fashion_folder):
+    monkeypatch.setenv("KDUTILS_DATA", str(scratch))
+    sources({"a copy": lambda folder: fashion_folder}, "FASHION_MNIST")
+    data.load_fashion_mnist()
+    assert visible(scratch) == ["fashion-mnist"]
+    assert visible(scratch / "fashion-mnist") == sorted(fetch.FASHION_MNIST.files)
+
+
+@pytest.mark.parametrize("name", fetch.FASHION_MNIST.files)
+def test_a_damaged_file_of_fashion_mnist_is_named(sources, scratch, fashion_folder, name):
+    shutil.copytree(fashion_folder, scratch, dirs_exist_ok=True)
+    (scratch / name).write_bytes(CHANGED)
+    sources({"a copy": lambda folder: fashion_folder}, "FASHION_MNIST")
+    with pytest.raises(ValueError, match=f"{name} is corrupt"):
+        data.load_fashion_mnist(scratch)
+    assert (scratch / name).read_bytes() == CHANGED
+
+
+@pytest.mark.parametrize("where", ["outside a repository", "in a user's repository", "in this repository"])
+def test_fashion_mnist_in_mnists_place_is_said_and_left_alone(
+    monkeypatch, sources, scratch, fashion_folder, good, where
+):
+    """Nothing is fetched, whether a source answers or not."""
+    shutil.copytree(fashion_folder, scratch / "data")
+    if where != "outside a repository":
+        (scratch / "notebooks").mkdir()
+        (scratch / "pyproject.toml").write_text(f'name = "{"kdutils" if "this" in where else "mine"}"')
+    monkeypatch.delenv("KDUTILS_DATA", raising=False)
+    monkeypatch.chdir(scratch)
+    monkeypatch.setattr(data, "project_root", lambda: scratch)
+    before = contents(scratch / "data")
+    for chosen in ({}, {"a folder": good}):
+        sources(chosen)
+        with pytest.raises(ValueError, match="data/train-images-idx3-ubyte is a file of Fashion-MNIST, not of MNIST"):
+            data.load_mnist()
+        assert contents(scratch / "data") == before
+
+
+def test_mnist_in_fashion_mnists_place_is_said(sources, stored):
+    sources({}, "FASHION_MNIST")
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte is a file of MNIST, not of Fashion-MNIST"):
+        data.load_fashion_mnist(stored)
+
+
+@pytest.mark.parametrize("project", [None, 'name = "mine"'])
+def test_a_corrupt_file_in_a_users_data_folder_is_named_and_left_alone(
+    monkeypatch, sources, scratch, copies, project, good
+):
+    (scratch / "data").mkdir()
+    copies(scratch / "data")
+    wrong = scratch / "data" / "t10k-labels-idx1-ubyte"
+    wrong.write_bytes(CHANGED)
+    if project:
+        (scratch / "notebooks").mkdir()
+        (scratch / "pyproject.toml").write_text(project)
+    monkeypatch.delenv("KDUTILS_DATA", raising=False)
+    monkeypatch.setattr(data, "project_root", lambda: scratch)
+    sources({"a folder": good})
+    before = contents(scratch / "data")
+    with pytest.raises(ValueError, match="data/t10k-labels-idx1-ubyte is corrupt"):
+        data.load_mnist()
+    assert contents(scratch / "data") == before
+
+
+def test_a_corrupt_file_of_ours_stays_until_a_good_one_is_fetched(monkeypatch, sources, scratch, copies, capsys, good):
+    (scratch / "data").mkdir()
+    copies(scratch / "data")
+    wrong = scratch / "data" / "t10k-labels-idx1-ubyte"
+    wrong.write_bytes(CHANGED)
+    (scratch / "pyproject.toml").write_text('name = "kdutils"')
+    monkeypatch.delenv("KDUTILS_DATA", raising=False)
+    monkeypatch.setattr(data, "project_root", lambda: scratch)
+    sources({})
+    with pytest.raises(FileNotFoundError, match="could not be fetched"):
+        data.load_mnist()
+    assert wrong.read_bytes() == CHANGED
+    sources({"a folder": good})
+    assert len(data.load_mnist().test_labels) == 10_000
+    assert capsys.readouterr().out == "data/t10k-labels-idx1-ubyte is corrupt: fetching it again\n" * 2
+
+
+def test_a_folder_that_data_only_links_to_is_a_users(monkeypatch, sources, scratch, stored, good):
+    repository = scratch / "repository"
+    repository.mkdir()
+    (repository / "data").symlink_to(stored)
+    (repository / "pyproject.toml").write_text('name = "kdutils"')
+    (stored / "t10k-labels-idx1-ubyte").write_bytes(CHANGED)
+    monkeypatch.delenv("KDUTILS_DATA", raising=False)
+    monkeypatch.setattr(data, "project_root", lambda: repository)
+    sources({"a folder": good})
+    with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte is corrupt"):
+        data.load_mnist()
+
+
+def test_a_link_to_a_disk_that_is_away_is_not_replaced(sources, stored, good):
+    path = stored / "t10k-labels-idx1-ubyte"
+    path.unlink()
+    path.symlink_to(stored / "away")
+    sources({"a folder": good})
+    with pytest.raises(FileNotFoundError, match="t10k-labels-idx1-ubyte"):
+        data.load_mnist(stored)
+    assert path.is_symlink()

