@@ -506,7 +506,8 @@ def draw(record):
     return figure
 
 
-MEASURES = (mc_against_limits, mc_without_passes, mc_against_others, training_steps, epochs, beside, memory, growth, pipeline)
+MEASURES = (mc_against_limits, mc_without_passes, mc_against_others)
+MEASURES += (training_steps, epochs, beside, memory, growth, pipeline)
 
 
 def main():
