@@ -182,7 +182,8 @@ def _gaussian(dropout, linear, features):
     Inverted dropout of rate p leaves the mean of a feature h as it is and gives it the variance h² p / (1 − p).
     """
     mean, h, w = _double(linear(features)), _double(features), _double(linear.weight)  # (n, c), (n, h), (c, h)
-    covariance = (h.square().unsqueeze(1) * w) @ w.T * (dropout.p / (1 - dropout.p))  # (n, c, c)
+    pairs = torch.einsum("ch,dh->hcd", w, w)
+    covariance = torch.tensordot(h.square() * (dropout.p / (1 - dropout.p)), pairs, 1)  # (n, c, c)
     _check_finite(covariance.cpu().numpy())
     variances, axes = torch.linalg.eigh(covariance)
     root = axes * variances.clamp_min(0).sqrt().unsqueeze(1)  # root @ root.T is the covariance
