@@ -108,12 +108,13 @@ def predict(model, images, *, passes=100, seed=0, batch_size=100):
     nor a positive whole number, for a network without dropout, for one that "gaussian" does not fit, and for outputs
     that are not finite.
     """
-    passes = passes if passes == GAUSSIAN else whole_number("passes", passes, minimum=1)
+    normal = isinstance(passes, str) and passes == GAUSSIAN
+    passes = passes if normal else whole_number("passes", passes, minimum=1)
     batch_size = whole_number("batch_size", batch_size, minimum=1)
     if len(images) == 0:
         raise ValueError("images must hold at least one image, got none")
     deterministic, stochastic = split(model)
-    if passes == GAUSSIAN:
+    if normal:
         _check_one_dropout(stochastic)
     device = next(model.parameters()).device
 
@@ -124,25 +125,19 @@ def predict(model, images, *, passes=100, seed=0, batch_size=100):
                 model.eval()
                 features = deterministic(models.batch_input(images[start : start + size], device))
                 certain = _log_softmax(stochastic(features.clone())).exp()  # cloned: the rest may work in place
-                if passes == GAUSSIAN:
-                    results.append([*_gaussian(*stochastic, features), certain.cpu().numpy()])
-                    continue
                 for module in filter(_active, stochastic.modules()):
                     module.train()
                 chunk = max(1, CHUNK // features.numel()) if len(deterministic) else 1
-                results.append([*_accumulate(stochastic, features, passes, chunk), certain.cpu().numpy()])
+                made = _gaussian(*stochastic, features) if normal else _accumulate(stochastic, features, passes, chunk)
+                results.append([*made, certain.cpu().numpy()])
         return results
 
     with compute.evaluation(model):
         results = compute.with_less_memory(predict_all, batch_size)
     prediction = MCPrediction(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
-    _check_finite(prediction.mean)
-    return prediction
-
-
-def _check_finite(numbers):
-    if not np.isfinite(numbers).all():
+    if not np.isfinite(prediction.mean).all():
         raise ValueError("the network's outputs are not all finite: it did not train, or the images are not")
+    return prediction
 
 
 def _check_one_dropout(stochastic):
@@ -151,8 +146,7 @@ def _check_one_dropout(stochastic):
     if not fits or any(map(_hooked, stochastic)):
         raise ValueError(
             f'passes="{GAUSSIAN}" takes a network that ends with one active nn.Dropout, of a rate below 1, and one '
-            "nn.Linear, both without hooks; from its first active dropout on this one has "
-            + ", ".join(map(str, stochastic))
+            f"nn.Linear, both without hooks; from its first active dropout on this one has {[*stochastic]}"
         )
 
 
@@ -184,8 +178,7 @@ def _gaussian(dropout, linear, features):
     mean, h, w = _double(linear(features)), _double(features), _double(linear.weight)  # (n, c), (n, h), (c, h)
     pairs = torch.einsum("ch,dh->hcd", w, w)
     covariance = torch.tensordot(h.square() * (dropout.p / (1 - dropout.p)), pairs, 1)  # (n, c, c)
-    _check_finite(covariance.cpu().numpy())
-    variances, axes = torch.linalg.eigh(covariance)
+    variances, axes = torch.linalg.eigh(covariance.nan_to_num(0, 0, 0))  # where it is not finite, nor is the mean
     root = axes * variances.clamp_min(0).sqrt().unsqueeze(1)  # root @ root.T is the covariance
     log_p = _log_softmax(mean.unsqueeze(1) + _points(len(w)).to(mean) @ root.mT)  # (n, points, c)
     p = log_p.exp()

@@ -140,6 +140,5 @@ def pack_shift(made, labels):
 def unpack_shift(content):
     """The ShiftPredictions in the bytes of `pack_shift`."""
     arrays = from_npz(content)
-    doubt, total, information, certain_doubt, certain_entropy = arrays["roots"].astype(float) ** 2
-    scalars = (1 - doubt, total, information, 1 - certain_doubt, certain_entropy)
-    return ShiftPredictions(*arrays["classes"].astype(int), *scalars)
+    doubt, total, mutual, certain_doubt, certain = arrays["roots"].astype(float) ** 2
+    return ShiftPredictions(*arrays["classes"].astype(int), 1 - doubt, total, mutual, 1 - certain_doubt, certain)

@@ -6,17 +6,12 @@ Each shift is the same for every network and seed: its random numbers are derive
 import numpy as np
 
 from . import data
-from .data import Part
 from .profiles import derive_seed
 
 IMAGES = 1_000  # of a shift, at most
-ANGLES = (15, 30, 45, 60, 75, 90)  # degrees, anticlockwise
-DEVIATIONS = (0.2, 0.4, 0.6, 0.8)  # of the noise; black is 0, white 1
-NAMES = (
-    *(f"rotation-{angle}" for angle in ANGLES),
-    *(f"noise-{deviation}" for deviation in DEVIATIONS),
-    *("mixtures", "digits", "fashion"),
-)
+NAMES = tuple(f"rotation-{degrees}" for degrees in range(15, 91, 15))  # anticlockwise
+NAMES += ("noise-0.2", "noise-0.4", "noise-0.6", "noise-0.8")  # standard deviations; black is 0, white 1
+NAMES += ("mixtures", "digits", "fashion")
 
 
 def file(images):
@@ -50,10 +45,12 @@ def part(name, test):
     elif kind == "mixtures":
         chances = np.where(labels[:, None] == labels, -1, generator.random((len(labels), len(labels))))
         images = _uint8((images.astype(float) + images[chances.argmax(1)]) / 2)
+    elif kind == "digits":
+        images, labels = (array[: len(labels)] for array in _digits())
     else:
-        other = _digits() if kind == "digits" else _fashion()
-        images, labels = other.images[: len(labels)], other.labels[: len(labels)]
-    return Part(images, labels)
+        fashion = data.load_fashion_mnist()
+        images, labels = fashion.test_images[: len(labels)], fashion.test_labels[: len(labels)]
+    return data.Part(images, labels)
 
 
 def rotated(images, degrees):
@@ -75,12 +72,7 @@ def _digits():
 
     digits = load_digits()  # pixels from 0 to 16
     large = torch.nn.functional.interpolate(torch.as_tensor(digits.images)[:, None], size=(28, 28), mode="bilinear")
-    return Part(_uint8(large.numpy() * 255 / 16), digits.target.astype(np.uint8))
-
-
-def _fashion():
-    fashion = data.load_fashion_mnist()
-    return Part(fashion.test_images, fashion.test_labels)
+    return _uint8(large.numpy() * 255 / 16), digits.target.astype(np.uint8)
 
 
 def _uint8(pixels):

@@ -500,7 +500,7 @@ def hooked(module):
         (lambda: small_network(dropout=nn.Dropout(1)), r"Dropout\(p=1"),
         (lambda: small_network(dropout=hooked(nn.Dropout(0.5))), "both without hooks"),
         (lambda: small_network(dropout=nn.Dropout1d(0.5)), "Dropout1d"),
-        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(1024, 10), nn.Dropout(0.5)), r"Dropout\(p=0\.5[^)]*\)$"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(1024, 10), nn.Dropout(0.5)), r"\[Dropout\(p=0\.5[^)]*\)\]$"),
     ],
     ids=["SN2", "TN", "a nonlinearity", "a rate of 1", "a hook", "other dropout", "no layer after it"],
 )
