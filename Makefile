@@ -34,7 +34,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 1000
 endif
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity test bench book lab results notebooks transfer figures links clean
+.PHONY: help paper study sensitivity further test bench book lab results notebooks transfer figures links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto PRECISION=auto), then"
@@ -52,6 +52,7 @@ help:
 	@echo "make study      run the notebooks for many seeds (SEEDS=0-9; THREADS=1: as many at once as there are cores;"
 	@echo "                SLURM=1: on a cluster, see docs/cluster.md)"
 	@echo "make sensitivity  train students with other temperatures, weights, … (SEEDS=0-2): does any choice matter?"
+	@echo "make further    train a study beside the scales (PROFILE=quick-converged|quick-fashion SEEDS=0-5)"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
 	@echo "make notebooks  execute the committed notebooks 01-04 again, in place (PROFILE=paper: hours)"
 	@echo "make transfer   measure what was transferred: results/<profile>/transfer.json from results/ (half a minute)"
@@ -82,6 +83,10 @@ study: paper
 sensitivity: SEEDS = 0-2
 sensitivity: .venv/ready
 	@$(SNAKEMAKE) sensitivity --config profile="$(SCALE)" $(CONFIG)
+
+further: SEEDS = 0-5
+further: .venv/ready
+	@python workflow/further.py "$(PROFILE)" "$(SEEDS)" --device "$(DEVICE)" --precision "$(PRECISION)" --runs "$(RUNS)"
 
 test: .venv/ready
 	ruff check .

@@ -68,6 +68,10 @@ _KNOWN = (
     Profile("paper", 50_000, 10_000, 10_000, epochs=2, batch_size=128, peak_learning_rate=1e-3, mc_passes=100),
 )
 PROFILES = {profile.name: profile for profile in _KNOWN}
+FURTHER = {  # studies beside the scales; `resolve` takes these profiles, not their names
+    "quick-converged": replace(PROFILES["quick"], name="quick-converged", epochs=12),
+    "quick-fashion": replace(PROFILES["quick"], name="quick-fashion"),  # on Fashion-MNIST, as `runs.DATA` says
+}
 
 
 def variants(profile):

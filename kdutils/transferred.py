@@ -95,10 +95,10 @@ def recalibrated_mupe(study, name):
 def beyond_difficulty(study, name):
     """The Measure (seeds, seeds): which share of what the panel leaves of teacher i (row) does student j (column) know?
 
-    The panel of teacher i: the networks of `PANEL` of all other seeds.
+    The panel of teacher i: the study's networks of `PANEL`, of all other seeds.
     """
     teachers, students = study.field("TN", "confidence"), study.field(name, "confidence")
-    panel = np.array([study.field(network, "confidence") for network in PANEL])
+    panel = np.array([study.field(network, "confidence") for network in PANEL if network in study.predictions])
     alone, beside = [], []
     for row, teacher in enumerate(teachers):
         strangers = np.delete(panel, row, axis=1)  # (kinds, seeds − 1, n)

@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 RESULTS = Path(__file__).parents[1] / "results"
 SEEDS, IMAGES, COPIED = 6, 4000, 0.4
+RECORDS = sorted(path.parent.name for path in RESULTS.glob("*/transfer.json"))
 STUDENTS = ("KD-SN1", "KD-SN2", "KD-SN3", "SN1", "SN2", "SN3")
 
 
@@ -200,19 +201,31 @@ def test_the_record_holds_numbers_that_json_can(study):
 # The committed record, a second way
 
 
-@pytest.fixture(scope="module", params=["paper", "quick"])
+@pytest.fixture(scope="module", params=RECORDS)
 def committed(request):
     """(the record, {network: confidences (seeds, n)}, {network: [Predictions]})"""
-    record = json.loads((RESULTS / request.param / "transfer.json").read_text())
+    record = json.loads((RESULTS / request.param / "transfer.json").read_text(encoding="utf-8"))
     seeds, study = command.kept(request.param)
     assert record["seeds"] == seeds
     assert record["profile"] == request.param
+    assert record["networks"].keys() == study.predictions.keys()
     own = study.predictions
     return record, {name: np.array([p.mc_mean.max(1) for p in own[name]]) for name in own}, own
 
 
+def of(record, name):
+    """A network's measures in the record; skips the test if the study has no such network."""
+    if name not in record["networks"]:
+        pytest.skip(f"{record['profile']} has no {name}")
+    return record["networks"][name]
+
+
+def test_the_scales_and_fashion_mnist_have_records():
+    assert {"paper", "quick", "quick-fashion"} <= set(RECORDS)
+
+
 def test_the_record_is_that_of_the_committed_predictions():
-    """The smaller study is made again; the tests below compute both a second way."""
+    """The smallest study is made again; the tests below compute all a second way."""
     seeds, study = command.kept("paper")
     made = transferred.record(study, "paper", seeds)
     stored = json.loads((RESULTS / "paper" / "transfer.json").read_text())
@@ -231,7 +244,7 @@ def squares(c, name):
 def test_the_gains_are_logs_of_ratios_with_an_analysis_of_variance(committed, architecture):
     """The interval by the delta method: rows of influences, seeds by images."""
     record, c, _ = committed
-    found = record["networks"][f"KD-{architecture}"]["gain"]
+    found = of(record, f"KD-{architecture}")["gain"]
     without, with_it = squares(c, architecture), squares(c, f"KD-{architecture}")
     values = np.log(without.mean(1) / with_it.mean(1))
     np.testing.assert_allclose(found["per_seed"], values, rtol=1e-4)
@@ -279,7 +292,7 @@ def kappa(students, teachers):
 @pytest.mark.parametrize("name", STUDENTS)
 def test_the_own_teacher_shares_are_ratios_of_covariances(committed, name):
     record, c, _ = committed
-    found, (seeds, images) = record["networks"][name]["own-teacher share"], c["TN"].shape
+    found, (seeds, images) = of(record, name)["own-teacher share"], c["TN"].shape
     assert found["mean"] == pytest.approx(kappa(c[name], c["TN"]), rel=1e-4)
     left_out = [[kappa(*(np.delete(c[key], seed, 0) for key in (name, "TN"))) for seed in range(seeds)], []]
     groups = np.array_split(np.random.default_rng(1).permutation(images), 50)
@@ -291,11 +304,11 @@ def test_the_own_teacher_shares_are_ratios_of_covariances(committed, name):
     np.testing.assert_allclose(found["interval"], found["mean"] + half * np.array([-1, 1]), rtol=1e-3, atol=1e-5)
 
 
-def test_what_goes_beyond_difficulty_is_that_of_scikit_learn(committed):
-    record, c, _ = committed
+def shares_beyond_difficulty(c, name):
+    """What each student knows of the first teacher, beyond the plain networks of other seeds, by scikit-learn."""
     order, predictors = np.random.default_rng(1).permutation(c["TN"].shape[1]), []
-    for name in ("TN", "SN1", "SN2", "SN3"):
-        predictors += [c[name][1:].mean(0), scipy.special.logit(c[name][1:].clip(0.0001, 0.9999)).mean(0)]
+    for network in sorted(c.keys() - {"KD-SN1", "KD-SN2", "KD-SN3"}):
+        predictors += [c[network][1:].mean(0), scipy.special.logit(c[network][1:].clip(0.0001, 0.9999)).mean(0)]
 
     def left(*more):
         x, error = np.column_stack([*predictors, *more]), 0.0
@@ -305,16 +318,29 @@ def test_what_goes_beyond_difficulty_is_that_of_scikit_learn(committed):
             error += ((fit.predict(x[part]) - c["TN"][0][part]) ** 2).sum()
         return error
 
-    shares = [1 - left(student) / left() for student in c["KD-SN3"]]
-    found = record["networks"]["KD-SN3"]
+    return [1 - left(student) / left() for student in c[name]]
+
+
+@pytest.mark.parametrize("name", ["KD-SN2", "KD-SN3"])
+def test_what_goes_beyond_difficulty_is_that_of_scikit_learn(committed, name):
+    record, c, _ = committed
+    found, shares = of(record, name), shares_beyond_difficulty(c, name)
     assert found["beyond difficulty"]["per_seed"][0] == pytest.approx(shares[0], rel=1e-4)
     assert found["beyond difficulty, placebo"]["per_seed"][0] == pytest.approx(np.mean(shares[1:]), abs=1e-6)
+
+
+def test_the_panel_is_of_the_networks_that_a_study_has(study):
+    few = Study({name: study.predictions[name] for name in ("TN", "SN1", "KD-SN2", "SN2")}, study.weights)
+    pairs = transferred.beyond_difficulty(few, "KD-SN2")
+    shares = shares_beyond_difficulty({name: few.field(name, "confidence") for name in few.predictions}, "KD-SN2")
+    np.testing.assert_allclose(pairs.values[0], shares, rtol=1e-4)
+    assert abs(pairs.values[0] / transferred.beyond_difficulty(study, "KD-SN2").values[0] - 1).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", STUDENTS)
 def test_the_other_measures_are_as_defined(committed, name):
     record, _, own = committed
-    found = {key: value["per_seed"] for key, value in record["networks"][name].items()}
+    found = {key: value["per_seed"] for key, value in of(record, name).items()}
     for seed, (teacher, student) in enumerate(zip(own["TN"], own[name], strict=True)):
         t, s = teacher.mc_mean, student.mc_mean
         right = t.argmax(1) == teacher.labels
@@ -344,7 +370,7 @@ def test_the_other_measures_are_as_defined(committed, name):
 @pytest.mark.parametrize("architecture", ["SN1", "SN2", "SN3"])
 def test_gains_by_stratum_and_by_log_odds(committed, architecture):
     record, c, _ = committed
-    found = {key: value["per_seed"] for key, value in record["networks"][f"KD-{architecture}"].items()}
+    found = {key: value["per_seed"] for key, value in of(record, f"KD-{architecture}").items()}
     for seed, teacher in enumerate(c["TN"]):
         without, with_it = (squares(c, name)[seed] for name in (architecture, f"KD-{architecture}"))
         for low, high, label in ((0, 0.9, "(0, 0.9]"), (0.9, 0.99, "(0.9, 0.99]"), (0.99, 1, "(0.99, 1]")):
