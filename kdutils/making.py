@@ -5,7 +5,7 @@ import time
 import numpy as np
 import torch
 
-from . import distillation, mc_dropout, models, origin, predictions, training
+from . import distillation, mc_dropout, models, origin, predictions, shifts, training
 from .plumbing.checkpoint import from_safetensors, to_safetensors
 from .plumbing.machine import stoppable
 from .plumbing.store import to_json, to_npz
@@ -74,16 +74,21 @@ def soft_targets(run):
         store.put({"soft_targets.npz": to_npz({"logits": logits})})
 
 
-def predict(run, name):
-    """Store a network's predictions on the test images."""
-    model, test, store, passes = run.network(name), run.parts["test"], run.store(name), run.profile.mc_passes
+def predict(run, name, images="test"):
+    """Store a network's predictions on the test images, or on a shift of `shifts.NAMES`."""
+    model, store, passes = run.network(name), run.store(name), run.profile.mc_passes
+    part, of_test = shifts.part(images, run.parts["test"]), images == "test"
     started = time.perf_counter()
-    seed = derive_seed(run.seed, name, "mc_dropout")  # masks independent of the other networks'
+    purpose = ("mc_dropout",) if of_test else ("mc_dropout", images)
+    seed = derive_seed(run.seed, name, *purpose)  # masks independent of the other networks'
     with stoppable(f"{name}'s prediction stopped: run the same command again to make it"):
-        made = mc_dropout.predict(model, test.images, passes=passes, seed=seed)
+        made = mc_dropout.predict(model, part.images, passes=passes, seed=seed)
     spent, found = time.perf_counter() - started, run.manifest(name)
-    changes = {"seconds": found["seconds"] | {"prediction": round(spent, 1)}}
-    if "origin" in found:
-        changes["origin"] = found["origin"] | {"prediction": origin.code("prediction")}
-    store.put({"predictions.npz": predictions.pack(made, test.labels)}, **changes)
-    print(f"{name}: {len(test):,} test images, {passes} passes, {spent:.0f} s", flush=True)
+    changes = {"seconds": found["seconds"] | {"prediction": round(spent, 1)}} if of_test else {}
+    if "origin" in found:  # of several shifts, the oldest code is recorded
+        what = "prediction" if of_test else "shifts"
+        codes = {what: origin.code(what)}
+        changes["origin"] = found["origin"] | codes if of_test else codes | found["origin"]
+    pack = predictions.pack if of_test else predictions.pack_shift
+    store.put({shifts.file(images): pack(made, part.labels)}, **changes)
+    print(f"{name}: {len(part):,} {images} images, {passes} passes, {spent:.0f} s", flush=True)

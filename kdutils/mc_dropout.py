@@ -15,6 +15,8 @@ from .predictions import entropy
 from .profiles import derive_seed
 
 CHUNK = 1_000_000  # numbers that enter the stochastic part at once: 4 MB, so that they stay in the cache
+GAUSSIAN = "gaussian"  # in the place of a number of passes
+POINTS = 256  # logits of an image that stand for its Gaussian
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,15 +99,23 @@ def predict(model, images, *, passes=100, seed=0, batch_size=100):
     in float32 on the model's device. Masks are independent between images and passes. Sums accumulate in float64:
     memory does not grow with `passes`. The global random state and the training flags are put back.
 
+    passes="gaussian": no random passes, for a network whose only active dropout precedes its last linear layer. Dropout
+    then gives the logits a mean and a covariance that are known exactly; a Gaussian with these stands for the passes
+    (Wang & Manning 2013), by 256 fixed points for each image. `seed` has no effect.
+
     images: uint8 as for `data.preprocess`, or float as the network takes them; tensor or array. batch_size: halved
-    while the memory is too small, and printed. Raises ValueError for no images, for passes that are no positive whole
-    number, for a network without dropout, and for outputs that are not finite.
+    while the memory is too small, and printed. Raises ValueError for no images, for passes that are neither "gaussian"
+    nor a positive whole number, for a network without dropout, for one that "gaussian" does not fit, and for outputs
+    that are not finite.
     """
-    passes = whole_number("passes", passes, minimum=1)
+    normal = isinstance(passes, str) and passes == GAUSSIAN
+    passes = passes if normal else whole_number("passes", passes, minimum=1)
     batch_size = whole_number("batch_size", batch_size, minimum=1)
     if len(images) == 0:
         raise ValueError("images must hold at least one image, got none")
     deterministic, stochastic = split(model)
+    if normal:
+        _check_one_dropout(stochastic)
     device = next(model.parameters()).device
 
     def predict_all(size):
@@ -118,7 +128,8 @@ def predict(model, images, *, passes=100, seed=0, batch_size=100):
                 for module in filter(_active, stochastic.modules()):
                     module.train()
                 chunk = max(1, CHUNK // features.numel()) if len(deterministic) else 1
-                results.append([*_accumulate(stochastic, features, passes, chunk), certain.cpu().numpy()])
+                made = _gaussian(*stochastic, features) if normal else _accumulate(stochastic, features, passes, chunk)
+                results.append([*made, certain.cpu().numpy()])
         return results
 
     with compute.evaluation(model):
@@ -127,6 +138,16 @@ def predict(model, images, *, passes=100, seed=0, batch_size=100):
     if not np.isfinite(prediction.mean).all():
         raise ValueError("the network's outputs are not all finite: it did not train, or the images are not")
     return prediction
+
+
+def _check_one_dropout(stochastic):
+    """ValueError unless the stochastic part is one dropout, with a rate below 1, and one linear layer."""
+    fits = [type(step) for step in stochastic] == [nn.Dropout, nn.Linear] and stochastic[0].p < 1
+    if not fits or any(map(_hooked, stochastic)):
+        raise ValueError(
+            f'passes="{GAUSSIAN}" takes a network that ends with one active nn.Dropout, of a rate below 1, and one '
+            f"nn.Linear, both without hooks; from its first active dropout on this one has {[*stochastic]}"
+        )
 
 
 def _accumulate(stochastic, features, passes, chunk):
@@ -149,6 +170,30 @@ def _accumulate(stochastic, features, passes, chunk):
     return [x.cpu().numpy() for x in (mean, variance, expected_entropy / passes, expected_max / passes)]
 
 
+def _gaussian(dropout, linear, features):
+    """As `_accumulate`, of a Gaussian with the mean and covariance that `dropout` gives the logits. features (n, h).
+
+    Inverted dropout of rate p leaves the mean of a feature h as it is and gives it the variance h² p / (1 − p).
+    """
+    mean, h, w = _double(linear(features)), _double(features), _double(linear.weight)  # (n, c), (n, h), (c, h)
+    pairs = torch.einsum("ch,dh->hcd", w, w)
+    covariance = torch.tensordot(h.square() * (dropout.p / (1 - dropout.p)), pairs, 1)  # (n, c, c)
+    variances, axes = torch.linalg.eigh(covariance.nan_to_num(0, 0, 0))  # where it is not finite, nor is the mean
+    root = axes * variances.clamp_min(0).sqrt().unsqueeze(1)  # root @ root.T is the covariance
+    log_p = _log_softmax(mean.unsqueeze(1) + _points(len(w)).to(mean) @ root.mT)  # (n, points, c)
+    p = log_p.exp()
+    found = p.mean(1), p.var(1, correction=0), -(p * log_p).sum(2).mean(1), p.amax(2).mean(1)
+    return [x.cpu().numpy() for x in found]
+
+
+def _points(classes):
+    """Fixed numbers (points, classes) with mean 0 and covariance 1, normal but for that; each beside its negative."""
+    half = max(POINTS // 2, classes)
+    drawn = torch.randn(half, classes, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    whitened = torch.linalg.qr(drawn).Q * half**0.5
+    return torch.cat([whitened, -whitened])
+
+
 def _pass(stochastic, x):
     """stochastic(x), with a faster dropout where p = 0.5 on the CPU: there the masks are most of the cost."""
     for module in stochastic:
@@ -165,5 +210,9 @@ def _drop_half(x):
 
 
 def _log_softmax(logits):
+    return torch.log_softmax(_double(logits), -1)
+
+
+def _double(x):
     """In float64, on the CPU if the device has none."""
-    return torch.log_softmax(logits.cpu() if logits.device.type == "mps" else logits, -1, dtype=torch.float64)
+    return (x.cpu() if x.device.type == "mps" else x).double()

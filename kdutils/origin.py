@@ -9,14 +9,16 @@ from .plumbing.store import display_path
 
 REMEDY = "Delete that folder, remake it with FORCE=1 (in Python: force='1'), or give the profile another name."
 PACKAGE = Path(__file__).resolve().parent
-DECIDES = {  # the modules whose code decides weights, and those whose code decides predictions
+PREDICTION = ("data", "models", "mc_dropout", "predictions", "plumbing/compute")
+DECIDES = {  # the modules whose code decides weights, those whose code decides predictions, and those on shifts
     "training": ("data", "models", "distillation", "training", "plumbing/compute"),
-    "prediction": ("data", "models", "mc_dropout", "predictions", "plumbing/compute"),
+    "prediction": PREDICTION,
+    "shifts": (*PREDICTION, "shifts"),
 }
 
 
 def code(what):
-    """SHA-256 of the code that decides "training" or "prediction", comments and docstrings aside."""
+    """SHA-256 of the code that decides one of `DECIDES`, comments and docstrings aside."""
     return code_digest(*(PACKAGE / f"{name}.py" for name in DECIDES[what]))
 
 

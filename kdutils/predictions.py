@@ -89,3 +89,56 @@ def unpack(content):
         probabilities = np.exp(arrays[key].astype(float))
         arrays[key] = probabilities / probabilities.sum(1, keepdims=True)
     return Predictions(**arrays | {"labels": arrays["labels"].astype(int)})
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftPredictions:
+    """What a trained network says about n shifted images: classes and scalars alone.
+
+    (n,) int: labels; predicted, the class of the MC mean; deterministic_predicted, with dropout off. (n,) float:
+    confidence, entropy (nats) and mutual_information (nats) of the MC mean; deterministic_confidence and
+    deterministic_entropy (nats) with dropout off.
+    """
+
+    labels: np.ndarray
+    predicted: np.ndarray
+    deterministic_predicted: np.ndarray
+    confidence: np.ndarray
+    entropy: np.ndarray
+    mutual_information: np.ndarray
+    deterministic_confidence: np.ndarray
+    deterministic_entropy: np.ndarray
+
+    @property
+    def correct(self):
+        """Whether the MC mean's class is the label, bool (n,)."""
+        return self.predicted == self.labels
+
+    @property
+    def expected_entropy(self):
+        """Mean entropy (n,) of a pass in nats: entropy − mutual_information."""
+        return self.entropy - self.mutual_information
+
+    @property
+    def deterministic_correct(self):
+        """Whether the class with dropout off is the label, bool (n,)."""
+        return self.deterministic_predicted == self.labels
+
+
+def pack_shift(made, labels):
+    """An `mc_dropout.MCPrediction` of n shifted images and their labels (n,), at most 255, as the bytes of an NPZ file.
+
+    16-bit square roots of 1 − confidence, entropy and mutual information keep each within 0.1 % above 4e-9, and
+    within 1e-9 below. So a confidence is wrong by less than 0.1 % of its distance to 1.
+    """
+    certain = made.deterministic
+    scalars = [1 - made.confidence, made.entropy, made.mutual_information, 1 - certain.max(1), entropy(certain)]
+    roots = np.sqrt(np.maximum(scalars, 0)).astype(np.float16)  # (5, n); rounding leaves some at −1e-16
+    return to_npz({"classes": np.stack([labels, made.predicted, certain.argmax(1)]).astype(np.uint8), "roots": roots})
+
+
+def unpack_shift(content):
+    """The ShiftPredictions in the bytes of `pack_shift`."""
+    arrays = from_npz(content)
+    doubt, total, mutual, certain_doubt, certain = arrays["roots"].astype(float) ** 2
+    return ShiftPredictions(*arrays["classes"].astype(int), 1 - doubt, total, mutual, 1 - certain_doubt, certain)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
-from . import origin, predictions
+from . import origin, predictions, shifts
 from .data import check_parts, load_fashion_mnist, load_mnist, split
 from .plumbing.checks import check_seed
 from .plumbing.machine import provenance
@@ -133,14 +133,18 @@ class Run:
         """
         return json.loads(self._get(name, "history.json", self._train))
 
-    def predictions(self, name):
-        """The network's `predictions.Predictions` on the test images: loaded, or made and stored."""
-        return predictions.unpack(self._get(name, "predictions.npz", self._predict))
+    def predictions(self, name, images="test"):
+        """The network's predictions on these images: loaded, or made and stored.
 
-    def has(self, name):
-        """Whether predictions of the network are stored."""
-        stored = (self.store(name).folder / "manifest.json").exists()
-        return stored and "predictions.npz" in self.manifest(name)["outputs"]
+        A `predictions.Predictions` of the test images, a `predictions.ShiftPredictions` of a shift of `shifts.NAMES`.
+        """
+        content = self._get(name, shifts.file(images), lambda name: self._predict(name, images))
+        return (predictions.unpack if images == "test" else predictions.unpack_shift)(content)
+
+    def has(self, name, images="test"):
+        """Whether predictions of the network on these images are stored."""
+        file, stored = shifts.file(images), (self.store(name).folder / "manifest.json").exists()
+        return stored and file in self.manifest(name)["outputs"]
 
     def trained_in(self, names):
         """In which precision these networks were trained, e.g. "float32", or "bfloat16 and float32" if they differ."""
@@ -164,10 +168,10 @@ class Run:
 
         making.soft_targets(self)
 
-    def _predict(self, name):
+    def _predict(self, name, images):
         from . import making
 
-        making.predict(self, name)
+        making.predict(self, name, images)
 
     # What is stored
 

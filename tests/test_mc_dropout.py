@@ -1,6 +1,6 @@
 import copy
 import math
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -28,11 +28,11 @@ def images(mnist):
     return mnist.test_images[:4]
 
 
-def small_network(*, dropout=None, before=(), after=()):
+def small_network(*, dropout=None, before=(), after=(), hidden=16):
     generator = torch.Generator().manual_seed(0)
-    linears = nn.Linear(1024, 16), nn.Linear(16, 10)
+    linears = nn.Linear(1024, hidden), nn.Linear(hidden, 10)
     for linear in linears:
-        nn.init.normal_(linear.weight, std=0.1, generator=generator)
+        nn.init.normal_(linear.weight, std=0.4 / math.sqrt(hidden), generator=generator)
         nn.init.zeros_(linear.bias)
     dropout = dropout or nn.Dropout(0.5)
     return nn.Sequential(*before, nn.Flatten(), linears[0], nn.ReLU(), dropout, *after, linears[1]).eval()
@@ -415,6 +415,108 @@ def test_a_half_is_dropped_by_fair_and_independent_bits():
     assert (kept.mean(0) - 1).abs().max() < bound
     correlation = torch.corrcoef(kept.T) - torch.eye(96)
     assert correlation.abs().max() < bound
+
+
+# A Gaussian in the place of passes
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize("classes", [3, 10, 200])
+def test_the_points_have_the_mean_and_covariance_of_all_masks(classes, rate, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    linear, features = nn.Linear(4, classes), torch.rand(2, 4, generator=generator)
+    nn.init.normal_(linear.weight, generator=generator)
+    masks = torch.tensor(list(product([0, 1], repeat=4)))  # all 16
+    chances = torch.where(masks == 1, 1 - rate, rate).prod(1)
+    logits = linear(features.unsqueeze(1) * masks / (1 - rate)).detach().double()  # (n, masks, classes)
+    seen, log_softmax = [], mc_dropout._log_softmax
+    monkeypatch.setattr(mc_dropout, "_log_softmax", lambda points: seen.append(points) or log_softmax(points))
+    with torch.inference_mode():
+        mc_dropout._gaussian(nn.Dropout(rate), linear, features)
+
+    for points, of_image in zip(seen[0], logits, strict=True):  # (points, classes)
+        expected = np.cov(of_image.T, aweights=chances, bias=True)
+        np.testing.assert_allclose(points.mean(0), chances.double() @ of_image, atol=1e-5)
+        np.testing.assert_allclose(np.cov(points.T, bias=True), expected, atol=1e-5 * expected.max())
+    assert seen[0].shape == (2, 256 if classes < 200 else 400, classes)
+
+
+def test_its_fields_are_their_definitions_over_the_points(unsure, images, monkeypatch):
+    seen, log_softmax = [], mc_dropout._log_softmax
+    monkeypatch.setattr(mc_dropout, "_log_softmax", lambda logits: seen.append(logits) or log_softmax(logits))
+    found = predict(unsure, images, passes="gaussian")
+    certain, points = (logits.double().softmax(-1).numpy() for logits in seen)
+    np.testing.assert_allclose(found.deterministic, certain)
+    np.testing.assert_allclose(found.mean, points.mean(1), rtol=1e-9)
+    np.testing.assert_allclose(found.variance, points.var(1), rtol=1e-9)
+    np.testing.assert_allclose(found.expected_entropy, entropy(points, axis=2).mean(1), rtol=1e-9)
+    np.testing.assert_allclose(found.expected_max, points.max(2).mean(1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["SN1", "p = 0.3", "p = 0.9, in place"])
+def test_the_gaussian_is_nearer_to_many_passes_than_a_hundred_passes_are(unsure, mnist, kind):
+    dropout = {"SN1": None, "p = 0.3": nn.Dropout(0.3), "p = 0.9, in place": nn.Dropout(0.9, inplace=True)}[kind]
+    network, images = small_network(dropout=dropout, hidden=400) if dropout else unsure, mnist.test_images[:30]
+    many, hundred = predict(network, images, passes=4_000), predict(network, images, passes=100, seed=1)
+    found = predict(network, images, passes="gaussian")
+    assert many.variance.max() > 1e-4
+    for field in ("mean", "expected_entropy", "expected_max"):
+        errors = [np.square(getattr(made, field) - getattr(many, field)).mean() for made in (found, hundred)]
+        assert errors[0] < errors[1] / 3, field
+    np.testing.assert_allclose(found.mean, many.mean, atol=0.03)
+    np.testing.assert_allclose(np.sqrt(found.variance), np.sqrt(many.variance), atol=0.03)
+    assert (found.mutual_information > 0).all()
+
+
+def test_a_trained_networks_gaussian_is_nearer_too(finished_run, mnist):
+    network, images = finished_run.network("SN1"), mnist.test_images[:100]
+    many = predict(network, images, passes=2_000)
+    gaussian, hundred = (predict(network, images, passes=passes, seed=1) for passes in ("gaussian", 100))
+    errors = [((made.confidence - many.confidence) ** 2).mean() for made in (gaussian, hundred)]
+    assert errors[0] < errors[1] / 3
+
+
+def test_the_gaussian_has_no_chance_in_it(unsure, images):
+    state = torch.get_rng_state()
+    found = predict(unsure, images, passes="gaussian")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all_fields_equal(found, predict(unsure, images, passes="gaussian", seed=1))
+    one_by_one = predict(unsure, images, passes="gaussian", batch_size=1)
+    for key, array in vars(found).items():
+        np.testing.assert_allclose(getattr(one_by_one, key), array, rtol=1e-4, atol=1e-7)
+
+
+def hooked(module):
+    module.register_forward_hook(lambda *_: None)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("build", "steps"),
+    [
+        (lambda: models.build("SN2"), r"Dropout\(p=0\.5.*Linear.*ReLU.*Dropout.*Linear"),
+        (lambda: models.build("TN"), r"Dropout\(p=0\.5.*Linear.*ReLU.*Dropout.*Linear"),
+        (lambda: small_network(after=[nn.Tanh()]), r"Dropout\(p=0\.5.*, Tanh\(\), Linear"),
+        (lambda: small_network(dropout=nn.Dropout(1)), r"Dropout\(p=1"),
+        (lambda: small_network(dropout=hooked(nn.Dropout(0.5))), "both without hooks"),
+        (lambda: small_network(dropout=nn.Dropout1d(0.5)), "Dropout1d"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(1024, 10), nn.Dropout(0.5)), r"\[Dropout\(p=0\.5[^)]*\)\]$"),
+    ],
+    ids=["SN2", "TN", "a nonlinearity", "a rate of 1", "a hook", "other dropout", "no layer after it"],
+)
+def test_networks_of_another_form_have_no_gaussian(build, steps, images):
+    network = build()
+    with pytest.raises(ValueError, match=rf'passes="gaussian" takes a network that ends with one .*{steps}'):
+        predict(network, images, passes="gaussian")
+
+
+@pytest.mark.parametrize("parameter", ["weight", "bias"])
+def test_a_gaussian_that_is_not_finite_is_refused(images, parameter):
+    network = small_network()
+    with torch.no_grad():
+        getattr(network[-1], parameter)[3] = math.nan
+    with pytest.raises(ValueError, match="not all finite"):
+        predict(network, images, passes="gaussian")
 
 
 @pytest.mark.parametrize(("build", "size"), [(torchvision.models.vgg11_bn, 32), (torchvision.models.alexnet, 64)])

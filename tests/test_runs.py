@@ -12,7 +12,7 @@ import kdutils as kd
 import numpy as np
 import pytest
 import torch
-from kdutils import data, distillation, mc_dropout, models, origin, runs, training
+from kdutils import data, distillation, mc_dropout, models, origin, runs, shifts, training
 from kdutils.plumbing import checkpoint, store
 from kdutils.profiles import derive_seed
 from kdutils.runs import NETWORKS
@@ -773,3 +773,159 @@ def test_parts_that_are_not_of_the_profiles_sizes_are_refused(tiny, scratch, col
         colours["test"] = data.Part(part.images[1:], part.labels[1:])
     with pytest.raises(ValueError, match=r"parts must hold as many images as the profile says, .*'test': 50.*, got"):
         kd.Run(tiny, 0, scratch, parts=colours)
+
+
+# Shifts of the test images
+
+SHIFT = "predictions-rotation-45.npz"
+
+
+@pytest.fixture
+def shifted(copied):
+    """A run with SN1's predictions on one shift, and those."""
+    run = copied("SN1")
+    return run, run.predictions("SN1", "rotation-45")
+
+
+def same(found, expected):
+    return all(np.array_equal(array, getattr(expected, key)) for key, array in vars(found).items())
+
+
+@pytest.mark.parametrize("name", ["SN1", "KD-SN1"])
+@pytest.mark.parametrize("shift", ["rotation-45", "noise-0.4", "mixtures", "digits"])
+def test_predictions_on_a_shift_come_back_as_they_were_made(copied, name, shift):
+    run = copied("TN", name)
+    before = files(run.folder / name)
+    found, part = run.predictions(name, images=shift), shifts.part(shift, run.parts["test"])
+    seed = derive_seed(0, name, "mc_dropout", shift)
+    made = mc_dropout.predict(run.network(name), part.images, passes=3, seed=seed)
+    np.testing.assert_array_equal(found.labels, part.labels)
+    np.testing.assert_array_equal(found.predicted, made.predicted)
+    np.testing.assert_allclose(found.confidence, made.confidence, atol=1e-3)
+    np.testing.assert_allclose(found.entropy, made.entropy, rtol=1.1e-3)
+    np.testing.assert_allclose(found.mutual_information, made.mutual_information, rtol=1.1e-3, atol=1e-9)
+    np.testing.assert_allclose(found.deterministic_confidence, made.deterministic.max(1), atol=1e-3)
+    np.testing.assert_array_equal(found.deterministic_predicted, made.deterministic.argmax(1))
+    after = files(run.folder / name)
+    assert after.keys() - before.keys() == {f"predictions-{shift}.npz"}
+    assert {file for file in before if after[file] != before[file]} == {"manifest.json"}
+
+
+def test_predictions_on_a_shift_are_recorded_and_not_made_twice(finished_run, shifted):
+    run, found = shifted
+    manifest, before = read(run, "SN1"), files(run.root)
+    assert manifest["outputs"] == finished_run.manifest("SN1")["outputs"] | {SHIFT: sha256(run.folder / "SN1" / SHIFT)}
+    assert manifest["origin"] == finished_run.manifest("SN1")["origin"] | {"shifts": origin.code("shifts")}
+    assert manifest["seconds"] == finished_run.manifest("SN1")["seconds"]
+    for again in (kd.Run(run.profile, 0, run.root, device="cpu"), kd.Run(run.profile, 0, run.root, read_only=True)):
+        assert same(again.predictions("SN1", "rotation-45"), found)
+    assert files(run.root) == before
+
+
+def test_predictions_on_a_shift_hold_classes_and_16_bit_scalars_alone(shifted):
+    with np.load(shifted[0].folder / "SN1" / SHIFT, allow_pickle=False) as stored:
+        kinds = {key: (stored[key].dtype.name, stored[key].shape) for key in stored.files}
+    assert kinds == {"classes": ("uint8", (3, 50)), "roots": ("float16", (5, 50))}
+
+
+def test_what_a_run_has_and_lacks_of_a_shift(shifted):
+    run, _ = shifted
+    assert run.has("SN1", "rotation-45")
+    assert not run.has("SN1", "rotation-60")
+    assert not run.has("KD-SN1", "rotation-45")
+    assert not run.lacks("SN1", "predictions.npz", SHIFT)
+    assert run.lacks("SN1", SHIFT, "predictions-rotation-60.npz")
+    (run.folder / "SN1" / SHIFT).unlink()
+    assert run.lacks("SN1", SHIFT)
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit", "half", "gone"])
+def test_damaged_predictions_on_a_shift_are_named_and_made_again(shifted, capsys, damage):
+    run, found = shifted
+    path = run.folder / "SN1" / SHIFT
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "a flipped bit":
+        path.write_bytes(content[:99] + bytes([content[99] ^ 1]) + content[100:])
+    elif damage == "half":
+        path.write_bytes(content[: len(content) // 2])
+    capsys.readouterr()
+    assert same(run.predictions("SN1", "rotation-45"), found)
+    assert path.read_bytes() == content
+    assert f"SN1/{SHIFT} is missing or corrupt: recomputing it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("when", ["while it predicts", "before the manifest"])
+def test_interrupted_predictions_on_a_shift_are_made_again(shifted, monkeypatch, when):
+    run, found = shifted
+    (run.folder / "SN1" / SHIFT).unlink()
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    def write(path, content):
+        return stop() if path.name == "manifest.json" else write_atomically(path, content)
+
+    write_atomically = store.write_atomically
+    with monkeypatch.context() as patch:
+        if when == "while it predicts":
+            patch.setattr(mc_dropout, "predict", stop)
+        else:
+            patch.setattr(store, "write_atomically", write)
+        with pytest.raises(KeyboardInterrupt):
+            run.predictions("SN1", "rotation-45")
+    assert (run.folder / "SN1" / SHIFT).exists() == (when == "before the manifest")
+    assert same(kd.Run(run.profile, 0, run.root, device="cpu").predictions("SN1", "rotation-45"), found)
+
+
+def test_other_code_of_the_shifts_is_said_and_the_oldest_recorded(shifted, monkeypatch, capsys):
+    run, found = shifted
+    code = origin.code
+    monkeypatch.setattr(origin, "code", lambda what: "0" * 64 if what == "shifts" else code(what))
+    run = kd.Run(run.profile, 0, run.root, device="cpu")
+    capsys.readouterr()
+    assert same(run.predictions("SN1", "rotation-45"), found)
+    assert "the code of shifts has changed since" in capsys.readouterr().out
+    run.predictions("SN1", "rotation-60")
+    assert read(run, "SN1")["origin"]["shifts"] == code("shifts")
+
+
+def test_a_forced_network_has_no_predictions_on_shifts_until_they_are_remade(shifted):
+    run, found = shifted
+    time.sleep(1.1)  # the times in manifests are whole seconds
+    forced = kd.Run(run.profile, 0, run.root, device="cpu", force="SN1")
+    assert not forced.has("SN1", "rotation-45")
+    forced.network("SN1")
+    assert SHIFT not in read(run, "SN1")["outputs"]
+    assert same(forced.predictions("SN1", "rotation-45"), found)
+
+
+@pytest.mark.parametrize("ask", ["predictions", "has"])
+def test_an_unknown_shift_lists_the_known_ones(finished_run, ask):
+    before = files(finished_run.root)
+    with pytest.raises(ValueError, match=r"unknown images 'rotation-10': known are test, rotation-15, .*, fashion"):
+        getattr(finished_run, ask)("SN1", "rotation-10")
+    assert files(finished_run.root) == before
+
+
+def test_a_read_only_run_does_not_predict_on_a_shift(finished_run):
+    run = kd.Run(finished_run.profile, 0, finished_run.root, read_only=True)
+    with pytest.raises(FileNotFoundError, match=r"SN1/predictions-rotation-45\.npz is missing"):
+        run.predictions("SN1", "rotation-45")
+
+
+def test_predictions_on_shifts_are_kept_where_there_are_any(shifted, tiny, scratch, monkeypatch):
+    import keep
+
+    run, found = shifted
+    monkeypatch.setattr(keep, "ROOT", scratch / "kept")
+    monkeypatch.setattr(keep, "variants", lambda _: {})
+    monkeypatch.setitem(kd.PROFILES, "tiny", tiny)
+    keep.main(run.root, "tiny", "0")
+    folder = scratch / "kept" / "results" / "tiny" / "seed-0"
+    assert set(files(folder)) == {f"SN1/{file}" for file in ("predictions.npz", SHIFT, "history.json", "manifest.json")}
+    kept = kd.Run(tiny, 0, scratch / "kept" / "results", read_only=True)
+    assert same(kept.predictions("SN1", "rotation-45"), found)
+    (run.folder / "SN1" / SHIFT).write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"SN1/{SHIFT} is corrupt"):
+        keep.main(run.root, "tiny", "0")

@@ -8,6 +8,7 @@ import itertools
 import sys
 from pathlib import Path
 
+from kdutils import shifts
 from kdutils.plumbing.store import write_atomically
 from kdutils.profiles import FURTHER, parse_seeds, resolve, variants
 from kdutils.runs import NETWORKS, Run
@@ -26,8 +27,9 @@ def main(runs, profile, seeds):
         for name in NETWORKS:
             if not (made.folder / name / "predictions.npz").exists():
                 continue
-            made.predictions(name), made.history(name)  # whole and unharmed, or this raises
-            for file in ("predictions.npz", "history.json", "manifest.json"):
+            of = ["test", *(shift for shift in shifts.NAMES if made.has(name, shift))]
+            made.history(name), [made.predictions(name, images) for images in of]  # whole and unharmed, or this raises
+            for file in (*map(shifts.file, of), "history.json", "manifest.json"):
                 write_atomically(kept.folder / name / file, (made.folder / name / file).read_bytes())
             print(f"kept {scale.name} seed {seed} {name}")
 

@@ -136,6 +136,18 @@ def mc_against_limits(bench):
         bench.row(f"{PASSES} passes, {name}", "the limit: first part once + products", seconds["all"] / limit, target)
 
 
+def mc_without_passes(bench):
+    """A Gaussian in the place of SN1's passes, against 100 of them and against one."""
+    images, model = bench.images(500), models.build("SN1").eval()
+    seconds = bench.race(
+        gaussian=lambda: mc_dropout.predict(model, images, passes="gaussian"),
+        all=lambda: mc_dropout.predict(model, images, passes=PASSES),
+        one=lambda: models.logits(model, images),
+    )
+    bench.row("a Gaussian for the passes, SN1", f"{PASSES} passes", seconds["gaussian"] / seconds["all"], "<= 1")
+    bench.row("a Gaussian for the passes, SN1", "one deterministic pass", seconds["gaussian"] / seconds["one"], "")
+
+
 def mc_against_others(bench):
     """100 passes of ours against a loop and against two libraries, all for the same few images."""
     from baal import ModelWrapper
@@ -494,7 +506,8 @@ def draw(record):
     return figure
 
 
-MEASURES = (mc_against_limits, mc_against_others, training_steps, epochs, beside, memory, growth, pipeline)
+MEASURES = (mc_against_limits, mc_without_passes, mc_against_others)
+MEASURES += (training_steps, epochs, beside, memory, growth, pipeline)
 
 
 def main():
