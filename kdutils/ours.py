@@ -1,5 +1,8 @@
 """Our own claims about what is transferred, P1 to P6, fixed on explored seeds to be judged on fresh ones."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from . import transfer, transferred
@@ -18,61 +21,94 @@ SHARE = 0.05  # of what is peculiar to a teacher: more is something
 A_TENTH, A_FIFTH = float(np.log(1.1)), float(np.log(1.25))  # a tenth more, and a fifth off
 
 
-def share(study, name):
-    """The Estimate of a network's own-teacher share κ."""
-    return jackknife(transfer.own_teacher_share, study.field(name, "confidence"), study.field("TN", "confidence"))
+class Need(NamedTuple):
+    """What a claim needs: measure(study), an Estimate, on a side of `bound`, as in `judging.Condition`."""
+
+    what: str
+    measure: Callable
+    bound: float = 0.0
+    side: str = "above"
+    level: float = 0.95
 
 
-def share_difference(study, one, other):
-    """The Estimate of κ of network `one` − κ of network `other`."""
+def _share(*names):
+    """Measures κ of a network; of two networks, the difference."""
 
-    def difference(first, second, teachers):
-        return transfer.own_teacher_share(first, teachers) - transfer.own_teacher_share(second, teachers)
+    def measure(study):
+        rows = [study.field(name, "confidence") for name in (*names, "TN")]
+        return jackknife(
+            lambda *rows: _difference(*(transfer.own_teacher_share(s, rows[-1]) for s in rows[:-1])), *rows
+        )
 
-    return jackknife(difference, *(study.field(name, "confidence") for name in (one, other, "TN")))
-
-
-def information_lost(study, name):
-    """The Estimate of log(the teacher's mean mutual information / that of network `name`)."""
-    teacher, own = (study.mean(study.field(key, "mutual_information")) for key in ("TN", name))
-    return teacher.log_ratio(own).estimate()
+    return measure
 
 
-def one_pass_gain(study, name):
-    """The Estimate of log(MUPE of the passes / MUPE with dropout off), towards the teacher's passes."""
-    return transferred.mupe(study, name, "on").log_ratio(transferred.mupe(study, name, "off")).estimate()
+def _difference(first, second=0.0):
+    return first - second
+
+
+def recalibrated_gain(study):
+    """The Measure (seeds, seeds) of SN2's gain, student i recalibrated to teacher j."""
+    plain, distilled = (transferred.recalibrated_mupe(study, name) for name in ("SN2", "KD-SN2"))
+    return plain.log_ratio(distilled)
+
+
+def _recalibration(study):
+    return (study.gain("SN2") - transferred.own(recalibrated_gain(study))).estimate()
+
+
+def _information_lost(name):
+    """Measures log(the teacher's mean mutual information / that of network `name`)."""
+
+    def measure(study):
+        teacher, own = (study.mean(study.field(key, "mutual_information")) for key in ("TN", name))
+        return teacher.log_ratio(own).estimate()
+
+    return measure
+
+
+def _closer(far, near):
+    """Measures log(MUPE of `far` / MUPE of `near`) towards the teacher's passes. Each: (network, dropout on or off)."""
+    return lambda study: transferred.mupe(study, *far).log_ratio(transferred.mupe(study, *near)).estimate()
+
+
+NEEDS = {
+    "P1": [
+        Need("own-teacher share of KD-SN2", _share("KD-SN2"), SHARE),
+        Need("own-teacher share of SN2", _share("SN2"), SHARE, "within", 0.9),
+    ],
+    "P2": [Need("own-teacher share KD-SN3 − KD-SN2", _share("KD-SN3", "KD-SN2"))],
+    "P3": [
+        Need(
+            "recalibrated gain of SN2 towards its own teacher",
+            lambda study: transferred.own(recalibrated_gain(study)).estimate(),
+        ),
+        Need(
+            "recalibrated gain of SN2 towards other teachers",
+            lambda study: transferred.others(recalibrated_gain(study)).estimate(),
+            A_TENTH,
+            "within",
+            0.9,
+        ),
+    ],
+    "P4": [Need("gain − recalibrated gain of SN2", _recalibration, A_TENTH)],
+    "P5": [
+        Need("log mutual information TN / KD-SN3", _information_lost("KD-SN3"), A_FIFTH),
+        Need("log mutual information TN / KD-SN1", _information_lost("KD-SN1"), A_FIFTH),
+        Need("log mutual information TN / SN3", _information_lost("SN3"), A_FIFTH, "within", 0.9),
+    ],
+    "P6": [
+        Need(f"log MUPE 100 passes / one pass of {name}", _closer((name, "on"), (name, "off")), -A_TENTH)
+        for name in ("KD-SN2", "KD-SN1")
+    ],
+}
 
 
 def conditions(study):
     """{claim: [Condition]} of a study with all seven networks and at least three seeds."""
-    plain, distilled = (transferred.recalibrated_mupe(study, name) for name in ("SN2", "KD-SN2"))
-    pairs, gain = plain.log_ratio(distilled), study.gain("SN2")
-    own, others = transferred.own(pairs), transferred.others(pairs)
-    unmet = "recalibrated gain of SN2 towards other teachers"
     return {
-        "P1": [
-            Condition("own-teacher share of KD-SN2", share(study, "KD-SN2"), SHARE),
-            Condition("own-teacher share of SN2", share(study, "SN2"), SHARE, side="within", level=0.9),
-        ],
-        "P2": [Condition("own-teacher share KD-SN3 − KD-SN2", share_difference(study, "KD-SN3", "KD-SN2"))],
-        "P3": [
-            Condition("recalibrated gain of SN2 towards its own teacher", own.estimate()),
-            Condition(unmet, others.estimate(), A_TENTH, side="within", level=0.9),
-        ],
-        "P4": [Condition("gain − recalibrated gain of SN2", (gain - own).estimate(), A_TENTH)],
-        "P5": [
-            *(
-                Condition(f"log mutual information TN / {name}", information_lost(study, name), A_FIFTH)
-                for name in ("KD-SN3", "KD-SN1")
-            ),
-            Condition(
-                "log mutual information TN / SN3", information_lost(study, "SN3"), A_FIFTH, side="within", level=0.9
-            ),
-        ],
-        "P6": [
-            Condition(f"log MUPE 100 passes / one pass of {name}", one_pass_gain(study, name), -A_TENTH)
-            for name in ("KD-SN2", "KD-SN1")
-        ],
+        claim: [Condition(own.what, own.measure(study), own.bound, side=own.side, level=own.level) for own in needs]
+        for claim, needs in NEEDS.items()
     }
 
 
