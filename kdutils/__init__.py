@@ -11,7 +11,7 @@ import sys
 __version__ = "0.1.0"
 
 _SUBMODULES = (
-    *("profiles", "data", "models", "distillation", "training", "mc_dropout", "predictions"),
+    *("profiles", "recipes", "data", "models", "distillation", "training", "mc_dropout", "one_pass", "predictions"),
     *("calibration", "transfer", "stats", "study", "transferred", "claims", "plots", "origin", "runs", "notebook"),
 )
 _NAMES = {"PROFILES": "profiles", "Profile": "profiles", "Run": "runs"}

@@ -89,20 +89,10 @@ def _pool(run, student, taught):
     options = {"seed": derive_seed(run.seed, "views"), "kinds": recipe.kinds.split()}
     views = one_pass.views(part.images, recipe.views, **options) if student.views else ()
     images = [part.images, *views]
-    teacher = [run.answers(Part(own, part.labels)) for own in images] if taught else []
+    teacher = [run.answers("TN", Part(own, part.labels)) for own in images] if taught else []
     pool = Part(np.concatenate(images), np.tile(part.labels, len(images)))
     found = one_pass.targets(student.answers, pool.labels, teacher)
     return pool, *(torch.as_tensor(array, dtype=torch.float32, device=run.device) for array in found)
-
-
-def answer(run, part, file):
-    """Store the MC teacher's predictions on a Part as `file`."""
-    model, passes = run.network("TN"), run.owner("TN").mc_passes
-    started = time.perf_counter()
-    with stoppable("TN's answers stopped: run the same command again to resume"):
-        made = mc_dropout.predict(model, part.images, passes=passes, seed=derive_seed(run.seed, "TN", "answers"))
-    run.store("TN").put({file: predictions.pack(made, part.labels)})
-    print(f"TN: answers on {len(part):,} images, {passes} passes, {time.perf_counter() - started:.0f} s", flush=True)
 
 
 def soft_targets(run):
@@ -118,20 +108,19 @@ def soft_targets(run):
         store.put({"soft_targets.npz": to_npz({"logits": logits})})
 
 
-def predict(run, name):
-    """Store a network's predictions on the test images."""
-    model, test, store = run.network(name), run.parts["test"], run.store(name)
-    passes = 1 if recipes.answers_once(name) else run.profile.mc_passes
+def predict(run, name, part, file):
+    """Store a network's predictions on a Part, None for the test part, as `file`."""
+    model, store, once = run.network(name), run.store(name), recipes.answers_once(name)
+    images, labels = vars(part or run.parts["test"]).values()
+    passes = run.owner(name).mc_passes
+    seed = derive_seed(run.seed, name, "mc_dropout", *([file] if part else []))  # masks of its own
     started = time.perf_counter()
-    seed = derive_seed(run.seed, name, "mc_dropout")  # masks independent of the other networks'
     with stoppable(f"{name}'s prediction stopped: run the same command again to make it"):
-        if recipes.answers_once(name):
-            made = one_pass.predict(model, test.images)
-        else:
-            made = mc_dropout.predict(model, test.images, passes=passes, seed=seed)
+        made = one_pass.predict(model, images) if once else mc_dropout.predict(model, images, passes=passes, seed=seed)
     spent, found = time.perf_counter() - started, run.manifest(name)
-    changes = {"seconds": found["seconds"] | {"prediction": round(spent, 1)}}
+    changes = {"seconds": found["seconds"] | ({} if part else {"prediction": round(spent, 1)})}
     if "origin" in found:
         changes["origin"] = found["origin"] | {"prediction": origin.code("prediction")}
-    store.put({"predictions.npz": predictions.pack(made, test.labels)}, **changes)
-    print(f"{name}: {len(test):,} test images, {passes} pass{'es' * (passes > 1)}, {spent:.0f} s", flush=True)
+    store.put({file: predictions.pack(made, labels)}, **changes)
+    what = f"{len(labels):,} {'' if part else 'test '}images, {1 if once else passes} pass{'' if once else 'es'}"
+    print(f"{name}: {what}, {spent:.0f} s", flush=True)

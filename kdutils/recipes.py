@@ -44,14 +44,15 @@ class Recipe:
 
     views: int = 4  # of each training image
     kinds: str = " ".join(KINDS)  # of views
-    epochs: int = 8  # over the training images and their views
+    steps: int = 2_500  # of the optimiser, rounded to whole epochs over the images learned from
     batch_size: int = 128
     peak_learning_rate: float = 1e-3
     loss: str = "brier"
     dropout: bool = False  # in training; the paper's distillation has it always
 
     def __post_init__(self):
-        whole_number("views", self.views, minimum=1)
+        for name in ("views", "steps", "batch_size"):
+            whole_number(name, getattr(self, name), minimum=1)
         if unknown := set(self.kinds.split()) - set(KINDS):
             raise ValueError(f"kinds must be words among {', '.join(KINDS)}, got {', '.join(sorted(unknown))}")
         if self.loss not in LOSSES:
@@ -67,7 +68,8 @@ class Recipe:
         """The Profile by which a network is trained: `profile`, for one of `ONE_PASS` with the recipe's steps."""
         if name not in ONE_PASS:
             return profile
-        epochs = self.epochs if ONE_PASS[name].views else self.epochs * (1 + self.views)
+        images = profile.train_images * (1 + self.views * ONE_PASS[name].views)
+        epochs = max(1, round(self.steps / -(-images // self.batch_size)))
         return replace(profile, epochs=epochs, batch_size=self.batch_size, peak_learning_rate=self.peak_learning_rate)
 
     def has_dropout(self, name):
@@ -86,7 +88,7 @@ def answers_once(name):
     return name in ONE_PASS and ONE_PASS[name].answers != "distillation"
 
 
-_RECIPES = {"smoke": Recipe(views=1, epochs=2), "quick": Recipe(), "paper": Recipe(views=2, epochs=4)}
+_RECIPES = {"smoke": Recipe(views=1, steps=50), "quick": Recipe(), "paper": Recipe(views=2, steps=4_700)}
 DEFAULTS = Recipe().settings()
 
 

@@ -131,11 +131,6 @@ class Run:
         file = "mc_soft_targets.npz" if self.profile.mc_soft_targets else "soft_targets.npz"
         return from_npz(self._get("TN", file, lambda _: self._making.soft_targets(self)))["logits"]
 
-    def answers(self, part):
-        """The MC teacher's `predictions.Predictions` on a `data.Part`: loaded, or made and stored in its folder."""
-        file = f"answers-{sha256(part.images.tobytes())[:16]}.npz"  # so that other views are never taken for these
-        return predictions.unpack(self._get("TN", file, lambda _: self._making.answer(self, part, file)))
-
     def history(self, name):
         """How the network was trained: the history of `training.train`, and "train_accuracy", "validation_accuracy".
 
@@ -145,7 +140,12 @@ class Run:
 
     def predictions(self, name):
         """The network's `predictions.Predictions` on the test images: loaded, or made and stored."""
-        return predictions.unpack(self._get(name, "predictions.npz", lambda _: self._making.predict(self, name)))
+        return self.answers(name)
+
+    def answers(self, name, part=None):
+        """The network's `predictions.Predictions` on a `data.Part`, by default the test part; likewise stored."""
+        file = f"answers-{sha256(part.images.tobytes())[:16]}.npz" if part else "predictions.npz"
+        return predictions.unpack(self._get(name, file, lambda _: self._making.predict(self, name, part, file)))
 
     def has(self, name):
         """Whether predictions of the network are stored."""
