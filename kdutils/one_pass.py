@@ -1,8 +1,8 @@
 """One pass in the place of many: a student of the MC teacher's answers to images and views of them.
 
-The student's logits z are a Dirichlet distribution over probabilities, of concentrations exp(z) (Malinin & Gales 2018).
-Its mean is their softmax; its mutual information is what the student learns of the teacher's (distribution
-distillation: Malinin et al. 2020). Training on the MC mean is dropout distillation (Bulò et al. 2016).
+The student's logits say a Dirichlet distribution over the probabilities of a pass, as in distribution distillation
+(Malinin et al. 2020): their softmax is its mean, which learns the MC mean (dropout distillation: Bulò et al. 2016), and
+their mean its precision, from which the mutual information follows in closed form.
 """
 
 import math
@@ -19,17 +19,18 @@ from .profiles import derive_seed
 from .recipes import KINDS
 
 ROTATION = math.radians(25)  # the largest of a view, either way
-SCALE, SHEAR, SHIFT = 0.2, 0.3, 0.2  # likewise; shift in half sides
+SCALE, SHEAR, SHIFT = 0.2, 0.15, 0.2  # likewise; shift in half sides
 NOISE = 0.3  # the largest standard deviation, white being 1
 CHUNK = 10_000  # images warped at once
+INFORMATION = 5.0  # weight of the mutual information's error beside that of the probabilities
 
 
 def views(images, count, *, seed, kinds=KINDS):
     """`count` views (count, n, channels, height, width), uint8, of the uint8 images (n, channels, height, width).
 
     A view is, as far as `kinds` has the word: every second time a "mixture" with another image, whose share is at most
-    a half; an "affine" map (rotation, scale, shear, shift); Gaussian "noise". Computed on the CPU: a seed gives the
-    same bits on the same machine. View i does not depend on `count`.
+    a half; an "affine" map (rotation, scale, shear, shift); every second time with Gaussian "noise". Computed on the
+    CPU: a seed gives the same bits on the same machine. View i does not depend on `count`.
     """
     pixels = torch.as_tensor(images)
     return np.stack([_view(pixels, derive_seed(seed, "view", i), kinds) for i in range(count)])
@@ -39,11 +40,11 @@ def _view(pixels, seed, kinds):
     generator, done = torch.Generator().manual_seed(seed), []
     partner = torch.randperm(len(pixels), generator=generator)
     for rows in torch.arange(len(pixels)).split(CHUNK):
-        drawn = torch.rand(8, len(rows), generator=generator) * 2 - 1
-        share, mixed, spread = (drawn[i].abs().view(-1, 1, 1, 1) for i in (5, 6, 7))
+        drawn = torch.rand(7, len(rows), generator=generator) * 2 - 1
+        share, spread = (drawn[i].clamp_min(0).view(-1, 1, 1, 1) for i in (5, 6))  # every second one is 0
         view = pixels[rows].float()
         if "mixture" in kinds:
-            view = torch.where(mixed < 0.5, view.lerp(pixels[partner[rows]].float(), share / 2), view)
+            view = view.lerp(pixels[partner[rows]].float(), share / 2)
         if "affine" in kinds:
             view = warp(view, ROTATION * drawn[0], 1 + SCALE * drawn[1], SHEAR * drawn[2], SHIFT * drawn[3:5].T)
         if "noise" in kinds:
@@ -55,12 +56,12 @@ def _view(pixels, seed, kinds):
 def warp(images, angle, scale, shear, shift):
     """Float images (n, channels, height, width), each mapped by its own numbers, bilinearly; what comes in is 0.
 
-    angle (n,): in radians, counter-clockwise. scale (n,): above 1 it enlarges. shear (n,): how far a row is moved per
-    row. shift (n, 2): to the left and up, in half sides.
+    angle (n,): in radians, counter-clockwise. scale (n,): above 1 it enlarges. shear (n,): along a diagonal, symmetric,
+    so that it adds no rotation. shift (n, 2): to the left and up, in half sides.
     """
     cos, sin = angle.cos() / scale, angle.sin() / scale
-    rows = [torch.stack([cos + shear * sin, shear * cos - sin], 1), torch.stack([sin, cos], 1)]
-    theta = torch.cat([torch.stack(rows, 1), shift.unsqueeze(2)], 2)  # (n, 2, 3)
+    rows = (cos + shear * sin, shear * cos - sin, shift[:, 0]), (sin + shear * cos, cos - shear * sin, shift[:, 1])
+    theta = torch.stack([torch.stack(row, 1) for row in rows], 1)  # (n, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, align_corners=False)
 
@@ -79,31 +80,48 @@ def without_dropout(model):
     return model
 
 
-def mutual_information(logits):
-    """How much draws from a Dirichlet distribution disagree: (n,), in nats.
+def dirichlet(logits):
+    """(mean (n, classes), precision (n, 1)) of the Dirichlet distributions that logits (n, classes) say.
 
-    Σ p (ψ(a + 1) − ψ(Σ a + 1) − log p) for the concentrations a = exp(logits) and their mean p. logits: (n, classes).
-    Concentrations above e³⁰ are scaled down to it.
+    The mean is their softmax. It leaves the logits' own mean free; the precision is the exponential of that, at most
+    e²⁰.
     """
-    concentration = (logits - (logits.amax(1, keepdim=True) - 30).clamp_min(0)).exp()
-    spread = torch.digamma(concentration + 1) - torch.digamma(concentration.sum(1, keepdim=True) + 1)
-    return (logits.softmax(1) * (spread - logits.log_softmax(1))).sum(1)
+    return logits.softmax(1), logits.mean(1, keepdim=True).clamp_max(20).exp()
+
+
+def mutual_information(mean, precision):
+    """How much draws from Dirichlet distributions disagree: Σ p (ψ(s p + 1) − ψ(s + 1) − log p), (n,) in nats.
+
+    mean p (n, classes), precision s (n, 1).
+    """
+    drawn = torch.digamma(precision * mean + 1) - torch.digamma(precision + 1)
+    return (torch.special.entr(mean) + mean * drawn).sum(1)
 
 
 def brier(logits, mean, information):
-    """Squared error of the probabilities (Brier 1950), summed over classes, plus that of the mutual information.
+    """Squared error of the probabilities (Brier 1950), summed over classes, plus `disagreement`'s: a scalar.
 
-    Averaged over the batch: a scalar. logits, mean (n, classes): the student's, the teacher's probabilities.
-    information (n,): the teacher's mutual information in nats.
+    Averaged over the batch. logits, mean (n, classes): the student's, the teacher's probabilities. information (n,):
+    the teacher's mutual information in nats.
     """
-    error = (logits.float().softmax(1) - mean).square().sum(1)
-    return (error + (mutual_information(logits.float()) - information).square()).mean()
+    squares = (logits.float().softmax(1) - mean).square().sum(1)
+    return squares.mean() + disagreement(logits.float(), information)
 
 
 def cross_entropy(logits, mean, information):
     """The cross-entropy in nats with the teacher's probabilities in the place of the squared error; else as `brier`."""
-    error = F.cross_entropy(logits.float(), mean, reduction="none")
-    return (error + (mutual_information(logits.float()) - information).square()).mean()
+    return F.cross_entropy(logits.float(), mean) + disagreement(logits.float(), information)
+
+
+def disagreement(logits, information):
+    """`INFORMATION` times the mean squared error of the square root of the mutual information, in nats.
+
+    The root lets sure and unsure images count. It moves the precision alone: else the quickest way to less mutual
+    information is probabilities of 0 and 1, from which the squared error does not come back.
+    """
+    mean, precision = dirichlet(logits)
+    own = mutual_information(mean.detach(), precision).clamp_min(0) + 1e-6  # where the root still has a slope
+    return INFORMATION * (own.sqrt() - information.sqrt()).square().mean()
 
 
 def targets(answers, labels, teacher):
@@ -132,7 +150,7 @@ def predict(model, images):
     `expected_max`, which has no closed form, is the mean's confidence. images: as for `models.logits`.
     """
     logits = models.logits(model, images).cpu().double()
-    mean, total = logits.softmax(1).numpy(), logits.exp().sum(1, keepdim=True).numpy()
-    information = mutual_information(logits).clamp_min(0).numpy()
+    information = mutual_information(*dirichlet(logits)).clamp_min(0).numpy()
+    mean, precision = (array.numpy() for array in dirichlet(logits))
     expected_entropy = np.maximum(entropy(mean) - information, 0)
-    return MCPrediction(mean, mean * (1 - mean) / (1 + total), expected_entropy, mean.max(1), mean)
+    return MCPrediction(mean, mean * (1 - mean) / (1 + precision), expected_entropy, mean.max(1), mean)
