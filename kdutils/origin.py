@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent
 DECIDES = {  # the modules whose code decides weights, and those whose code decides predictions
     "training": ("data", "models", "distillation", "training", "plumbing/compute"),
     "prediction": ("data", "models", "mc_dropout", "predictions", "plumbing/compute"),
-    "one_pass": ("one_pass", "recipes"),  # both, of the networks of `recipes.ONE_PASS`
+    "one_pass": ("one_pass",),  # both, of the networks of `recipes.ONE_PASS`
 }
 
 

@@ -96,9 +96,7 @@ def main(*only):
     best = max(tries.values(), key=lambda own: own["skill"])
     chosen = "together" if best["skill"] <= tries["together"]["skill"] + EQUAL else best["option"]
     record = provenance() | {"seed": SEED, "tries": list(tries.values()), "chosen": asdict(recipes[chosen])}
-    write_atomically(
-        RESULTS / "one_pass.json", to_json(record)
-    )  # what follows takes as long again, and chooses nothing
+    write_atomically(RESULTS / "one_pass.json", to_json(record))  # what follows chooses nothing
     record["beside"] = [attempt("first", FIRST, "ONE-SN1-clean"), attempt(chosen, recipes[chosen], "ONE-SN2")]
     write_atomically(RESULTS / "one_pass.json", to_json(record))
 
