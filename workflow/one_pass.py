@@ -27,7 +27,15 @@ from scipy.stats import spearmanr
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 SEED = 10
 EQUAL = 0.01  # in skill
-FIRST = Recipe()
+FIRST = Recipe(
+    views=4,
+    kinds="affine mixture noise",
+    steps=2_500,
+    batch_size=128,
+    peak_learning_rate=1e-3,
+    loss="brier",
+    dropout=False,
+)
 CHOICES = {  # choice: {option: what differs from the first recipe}
     "loss": {"cross-entropy": {"loss": "cross_entropy"}},
     "dropout": {"dropout": {"dropout": True}},
