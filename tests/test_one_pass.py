@@ -1,3 +1,4 @@
+import copy
 import hashlib
 import json
 import math
@@ -341,6 +342,26 @@ def test_predictions_are_of_one_pass(one):
     total = logits.mean(1).exp().numpy()
     np.testing.assert_allclose(found.mc_variance, mean.max(1) * (1 - mean.max(1)) / (1 + total), rtol=1e-5, atol=1e-12)
     assert (found.expected_entropy >= 0).all()
+
+
+def test_one_pass_by_hand(sn1, mnist):
+    network = one_pass.without_dropout(copy.deepcopy(sn1))
+    with torch.no_grad():
+        network.classifier[-1].weight.mul_(0.3)
+        network.classifier[-1].bias.copy_(torch.linspace(0, 1, 10))
+    found = one_pass.predict(network, mnist.test_images[:20])
+    logits = models.logits(network, mnist.test_images[:20]).double()
+    mean, precision = logits.softmax(1), logits.mean(1, keepdim=True).exp()
+    information = one_pass.mutual_information(mean, precision).numpy()
+    mean, precision = mean.numpy(), precision.numpy()
+    assert (information > 0.01).all()
+    np.testing.assert_allclose(found.mutual_information, information)
+    np.testing.assert_allclose(found.expected_entropy, entropy(mean) - information)
+    for array in (found.mean, found.deterministic):
+        np.testing.assert_allclose(array, mean)
+    draws = np.random.default_rng(0).dirichlet(precision[0] * mean[0], 200_000)
+    np.testing.assert_allclose(found.variance[0], draws.var(0), rtol=0.03, atol=1e-5)
+    np.testing.assert_allclose(found.expected_max, mean.max(1))
 
 
 def test_a_manifest_says_by_which_recipe_and_of_which_teacher(one, finished_run):
