@@ -3,6 +3,7 @@ import hashlib
 import json
 import math
 import shutil
+import time
 from dataclasses import asdict, replace
 
 import kdutils as kd
@@ -397,6 +398,13 @@ def test_an_interrupted_student_resumes_to_the_same_bits(one, begun, monkeypatch
     assert "ONE-SN1: resumes after epoch 1 of 3" in capsys.readouterr().out
     assert read(begun(), "ONE-SN1")["outputs"] == read(one, "ONE-SN1")["outputs"]
     np.testing.assert_array_equal(answered.mc_mean, one.predictions("ONE-SN1").mc_mean)
+
+
+def test_a_checkpoint_of_another_recipe_is_not_resumed(begun, monkeypatch, capsys):
+    interrupt_in_the_second_epoch(begun(), "ONE-SN1", monkeypatch)
+    time.sleep(1.1)  # the times in manifests are whole seconds
+    begun(replace(SMALL, loss="cross_entropy"), force="ONE-SN1").network("ONE-SN1")
+    assert "belongs to other settings: training starts from the beginning" in capsys.readouterr().out
 
 
 def test_the_teachers_answers_are_made_once_and_survive_an_interrupt(begun, monkeypatch, capsys):

@@ -27,13 +27,14 @@ def tries(**found):
 @pytest.mark.parametrize(
     ("found", "changes"),
     [
-        ({}, {"views": 1, "steps": 1_250}),  # nothing gained by what costs more
+        ({}, {"views": 2}),  # nothing gained by what costs more
         ({"first": (0.72, 0.03)}, {}),
         ({"first": (0.72, 0.03), "affine": (0.715, 0.02)}, {"kinds": "affine"}),  # equal in skill, lower in KL
         ({"first": (0.72, 0.03), "affine": (0.705, 0.02)}, {}),  # not equal
         ({"first": (0.72, 0.03), "rate_2e_3": (0.74, 0.04)}, {"peak_learning_rate": 2e-3}),
-        ({"first": (0.72, 0.03), "views_8": (0.725, 0.01), "steps_twice": (0.74, 0.05)}, {"steps": 5_000}),
+        ({"first": (0.72, 0.03), "views_2": (0.725, 0.01), "steps_twice": (0.745, 0.05)}, {"views": 2, "steps": 5_000}),
         ({"first": (0.72, 0.03), "views_2": (0.715, 0.05)}, {"views": 2}),  # equal, and cheaper
+        ({"first": (0.72, 0.03), "steps_twice": (0.725, 0.01)}, {}),  # equal, and dearer
     ],
 )
 def test_the_rule_takes(found, changes):
