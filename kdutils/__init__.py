@@ -11,8 +11,9 @@ import sys
 __version__ = "0.1.0"
 
 _SUBMODULES = (
-    *("profiles", "data", "shifts", "models", "distillation", "training", "mc_dropout", "predictions", "calibration"),
-    *("transfer", "stats", "study", "transferred", "judging", "claims", "ours", "plots", "origin", "runs", "notebook"),
+    *("profiles", "recipes", "data", "shifts", "models", "distillation", "training", "mc_dropout", "one_pass"),
+    *("predictions", "calibration", "transfer", "stats", "study", "transferred", "judging", "claims", "ours"),
+    *("plots", "origin", "runs", "notebook"),
 )
 _NAMES = {"PROFILES": "profiles", "Profile": "profiles", "Run": "runs"}
 

@@ -5,28 +5,37 @@ import time
 import numpy as np
 import torch
 
-from . import distillation, mc_dropout, models, origin, predictions, shifts, training
+from . import distillation, mc_dropout, models, one_pass, origin, predictions, recipes, shifts, training
+from .data import Part
 from .plumbing.checkpoint import from_safetensors, to_safetensors
 from .plumbing.machine import stoppable
 from .plumbing.store import to_json, to_npz
 from .profiles import derive_seed
 
-SETTINGS = ("network", "profile", "seed", "results_version", "inputs", "origin")  # what a checkpoint must share
+# what a checkpoint must share
+SETTINGS = ("network", "profile", "recipe", "seed", "results_version", "inputs", "origin")
 
 
-def untrained(run, architecture):
-    """The new network of an architecture, on the run's device."""
-    return models.build(architecture, run.seed, channels=run.channels).to(run.device)
+def modules(run, name):
+    """The `models.description` of a network, for the run's images."""
+    dropout = run.recipe.has_dropout(name)
+    return one_pass.description(run.networks[name][0], channels=run.channels, dropout=dropout)
 
 
-def trained(run, architecture, weights):
+def untrained(run, name):
+    """The new network, on the run's device."""
+    model = models.build(run.networks[name][0], run.seed, channels=run.channels)
+    return (model if run.recipe.has_dropout(name) else one_pass.without_dropout(model)).to(run.device)
+
+
+def trained(run, name, weights):
     """The network with these `weights`, the bytes of a safetensors file, in evaluation mode."""
-    model = untrained(run, architecture)
+    model = untrained(run, name)
     model.load_state_dict(from_safetensors(weights))
     return model.eval()
 
 
-def train(run, name, architecture, distilled):
+def train(run, name):
     """Train a network, and store its weights and its history; for the teacher also its soft targets."""
     profile, store, parts = run.owner(name), run.store(name), run.parts
     options = {
@@ -35,20 +44,18 @@ def train(run, name, architecture, distilled):
         "dtype": run.dtype,
         "checkpoint": store.folder / "checkpoint.safetensors",
     }
-    if distilled:
-        distillation.loss_function(profile)  # an unknown one is refused before the teacher is trained
-        teacher_logits = torch.as_tensor(run.soft_targets(), device=run.device)
-        options["loss"] = distillation.student_loss(profile, teacher_logits)
+    lesson, options["loss"] = _lesson(run, name)
     manifest = run.manifest(name) | {"inputs": run.inputs(name), "outputs": {}, "seconds": {}}
-    manifest |= {"origin": origin.of_network(run.modules(architecture), profile, distilled)}
+    decides = ("training", "one_pass") if name in recipes.ONE_PASS else ("training",)
+    manifest |= {"origin": origin.of_network(modules(run, name), run.loss(name), *decides)}
     manifest |= {"data": "own"} if run.own_data else {}
     if not run.to_remake(name):  # what is remade stays until the new is whole
         store.put({}, replace=True, **manifest)
 
-    model = untrained(run, architecture)
-    options["settings"] = {key: manifest[key] for key in SETTINGS}
+    model, schedule = untrained(run, name), run.recipe.schedule(name, profile)
+    options["settings"] = {key: manifest[key] for key in SETTINGS if key in manifest}
     with stoppable(f"{name} stopped: run the same command again to resume after the last finished epoch"):
-        history, seconds = training.train(model, parts["train"], parts["validation"], profile, **options)
+        history, seconds = training.train(model, lesson, parts["validation"], schedule, **options)
     started = time.perf_counter()
     logits = {part: distillation.soft_targets(model, parts[part].images) for part in ("train", "validation")}
     history |= {f"{part}_accuracy": training.accuracy(own, parts[part].labels) for part, own in logits.items()}
@@ -59,6 +66,33 @@ def train(run, name, architecture, distilled):
     manifest |= {"device": run.device.type, "training_precision": str(run.dtype).removeprefix("torch.")}
     store.put(contents, replace=True, **manifest)
     options["checkpoint"].unlink(missing_ok=True)
+
+
+def _lesson(run, name):
+    """(Part, loss): the images that a network learns, and the loss of a batch of them, as for `training.train`."""
+    profile, student, part = run.owner(name), recipes.ONE_PASS.get(name), run.parts["train"]
+    taught = run.networks[name][1]
+    if not taught and not student:
+        return part, training.label_loss
+    distillation.loss_function(profile)  # an unknown one is refused before the teacher is trained
+    if not student:
+        return part, distillation.student_loss(profile, torch.as_tensor(run.soft_targets(), device=run.device))
+    part, mean, information = _pool(run, student, taught)
+    if student.answers == "distillation":
+        return part, distillation.student_loss(profile, mean.log())
+    return part, one_pass.student_loss(run.recipe, mean, information)
+
+
+def _pool(run, student, taught):
+    """(Part, *`one_pass.targets`): the training images, the views of them if it has any, and what it learns of them."""
+    part, recipe = run.parts["train"], run.recipe
+    options = {"seed": derive_seed(run.seed, "views"), "kinds": recipe.kinds.split()}
+    views = one_pass.views(part.images, recipe.views, **options) if student.views else ()
+    images = [part.images, *views]
+    teacher = [run.answers("TN", Part(own, part.labels)) for own in images] if taught else []
+    pool = Part(np.concatenate(images), np.tile(part.labels, len(images)))
+    found = one_pass.targets(student.answers, pool.labels, teacher)
+    return pool, *(torch.as_tensor(array, dtype=torch.float32, device=run.device) for array in found)
 
 
 def soft_targets(run):
@@ -74,21 +108,22 @@ def soft_targets(run):
         store.put({"soft_targets.npz": to_npz({"logits": logits})})
 
 
-def predict(run, name, images="test"):
-    """Store a network's predictions on the test images, or on a shift of `shifts.NAMES`."""
-    model, store, passes = run.network(name), run.store(name), run.profile.mc_passes
-    part, of_test = shifts.part(images, run.parts["test"]), images == "test"
+def predict(run, name, images="test", part=None):
+    """Store a network's predictions on "test" or a shift of `shifts.NAMES`; on a Part, under the file name `images`."""
+    model, store, once = run.network(name), run.store(name), recipes.answers_once(name)
+    file = images if part else shifts.file(images)
+    of_test, of_shift = images == "test", images in shifts.NAMES
+    part, passes = part or shifts.part(images, run.parts["test"]), 1 if once else run.owner(name).mc_passes
     started = time.perf_counter()
-    purpose = ("mc_dropout",) if of_test else ("mc_dropout", images)
-    seed = derive_seed(run.seed, name, *purpose)  # masks independent of the other networks'
+    options = {"passes": passes, "seed": derive_seed(run.seed, name, "mc_dropout", *([] if of_test else [images]))}
     with stoppable(f"{name}'s prediction stopped: run the same command again to make it"):
-        made = mc_dropout.predict(model, part.images, passes=passes, seed=seed)
+        made = one_pass.predict(model, part.images) if once else mc_dropout.predict(model, part.images, **options)
     spent, found = time.perf_counter() - started, run.manifest(name)
     changes = {"seconds": found["seconds"] | {"prediction": round(spent, 1)}} if of_test else {}
-    if "origin" in found:  # of several shifts, the oldest code is recorded
-        what = "prediction" if of_test else "shifts"
-        codes = {what: origin.code(what)}
+    if "origin" in found:  # of several files, the oldest code is recorded
+        codes = {(what := "shifts" if of_shift else "prediction"): origin.code(what)}
         changes["origin"] = found["origin"] | codes if of_test else codes | found["origin"]
-    pack = predictions.pack if of_test else predictions.pack_shift
-    store.put({shifts.file(images): pack(made, part.labels)}, **changes)
-    print(f"{name}: {len(part):,} {images} images, {passes} passes, {spent:.0f} s", flush=True)
+    pack = predictions.pack_shift if of_shift else predictions.pack
+    store.put({file: pack(made, part.labels)}, **changes)
+    named = images if of_test or of_shift else "other"
+    print(f"{name}: {len(part):,} {named} images, {passes} pass{'es' * (passes > 1)}, {spent:.0f} s", flush=True)

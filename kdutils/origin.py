@@ -14,24 +14,27 @@ DECIDES = {  # the modules whose code decides weights, those whose code decides 
     "training": ("data", "models", "distillation", "training", "plumbing/compute"),
     "prediction": PREDICTION,
     "shifts": (*PREDICTION, "shifts"),
+    "one_pass": ("one_pass",),  # both, of the networks of `recipes.ONE_PASS`
 }
 
 
 def code(what):
-    """SHA-256 of the code that decides one of `DECIDES`, comments and docstrings aside."""
+    """SHA-256 of the code that decides a key of `DECIDES`, comments and docstrings aside."""
     return code_digest(*(PACKAGE / f"{name}.py" for name in DECIDES[what]))
 
 
-def loss(profile, distilled):
-    """SHA-256 of the code of a network's loss; None for a function that is neither in the package nor in memory."""
-    module, name = ("distillation", profile.loss) if distilled else ("training", "label_loss")
+def loss(module, name):
+    """SHA-256 of the code of a module's loss; None for a function that is neither in the package nor in memory."""
     loaded = getattr(sys.modules.get(f"kdutils.{module}"), name, None)
     return function_digest(PACKAGE / f"{module}.py", name, loaded)
 
 
-def of_network(modules, profile, distilled):
-    """The origin of a network that is trained now, as its manifest records it; modules: of `models.description`."""
-    return {"modules": modules, "loss": loss(profile, distilled), "training": code("training")}
+def of_network(modules, loss_now, *decides):
+    """The origin of a network that is trained now, as its manifest records it.
+
+    modules: of `models.description`. loss_now: of `loss`. decides: the keys of `DECIDES` whose code trains it.
+    """
+    return {"modules": modules, "loss": loss_now} | {key: code(key) for key in decides}
 
 
 def check_inputs(store, manifest, known, own_data):
@@ -80,7 +83,7 @@ def forced(text, networks):
     """(names, since) of a text such as "1" (all networks) or "KD-SN2,SN2@2026-01-31T12:00:00+00:00".
 
     What was made before `since` is to be remade; without a time, that is now. With the teacher TN go all networks that
-    are distilled. networks: {name: (architecture, distilled)}. Raises ValueError for an unknown name.
+    learn from it. networks: {name: (architecture, whether it does)}. Raises ValueError for an unknown name.
     """
     listed, _, since = text.partition("@")
     names = set(networks) if listed == "1" else {name.strip() for name in listed.split(",")} - {""}

@@ -29,6 +29,18 @@ STYLES = {  # the paper's colours
     "SN1": Style("#6cb8e6", "^", dashed=True),
     "SN2": Style("#1f4fbf", "s", dashed=True),
     "SN3": Style("#0b9484", "D", dashed=True),
+    "ONE-SN1": Style("#f5b041", "^"),
+    "ONE-SN1-clean": Style("#f5b041", "v", dashed=True),
+    "ONE-SN1-off": Style("#f5b041", "<", dashed=True),
+    "ONE-SN1-labels": Style("#f5b041", ">", dashed=True),
+    "KD-SN1-views": Style("#6cb8e6", "P"),
+    "KD-SN1-steps": Style("#6cb8e6", "X"),
+    "ONE-SN2": Style("#ca6f1e", "s"),
+    "ONE-SN2-clean": Style("#ca6f1e", "v", dashed=True),
+    "ONE-SN2-off": Style("#ca6f1e", "<", dashed=True),
+    "ONE-SN2-labels": Style("#ca6f1e", ">", dashed=True),
+    "KD-SN2-views": Style("#1f4fbf", "P"),
+    "KD-SN2-steps": Style("#1f4fbf", "X"),
 }
 
 

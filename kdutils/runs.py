@@ -10,12 +10,13 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
-from . import origin, predictions, shifts
+from . import origin, predictions, recipes, shifts
 from .data import check_parts, load_fashion_mnist, load_mnist, split
 from .plumbing.checks import check_seed
 from .plumbing.machine import provenance
 from .plumbing.store import Store, from_npz, project_root, sha256
 from .profiles import DEFAULTS, owner, resolve
+from .recipes import ONE_PASS
 
 RESULTS_VERSION = 2  # raised when a change to the code changes results; older artefacts are then refused
 
@@ -41,8 +42,8 @@ class Run:
     data: its data's folder, as for `data.load_mnist`. parts: other data in MNIST's place, {"train", "validation",
     "test": `data.Part`} of the profile's sizes. read_only: never trains. precision: of training,
     one of `PRECISIONS`; "auto" is what the device computes natively, and accepts what is stored. force: networks to
-    remake, as for `origin.forced`, by default $KDUTILS_FORCE; the old stay until the new are whole. Raises ValueError
-    for anything else.
+    remake, as for `origin.forced`, by default $KDUTILS_FORCE; the old stay until the new are whole. recipe: of the
+    networks of `ONE_PASS`, by default that of the profile's scale. Raises ValueError for anything else.
 
     Uses what is stored only if its SHA-256 is the recorded one, and recomputes it otherwise. A read-only run raises
     FileNotFoundError for what is missing and ValueError for what is corrupt. Of several processes one makes a network,
@@ -61,6 +62,7 @@ class Run:
         precision="auto",
         force=None,
         read_only=False,
+        recipe=None,
     ):
         self.profile = resolve(profile)
         self.seed = check_seed(seed)
@@ -74,7 +76,8 @@ class Run:
         self.opened = time.perf_counter()
         self._stores, self._said, self.precision = {}, set(), precision
         force = os.environ.get("KDUTILS_FORCE", "") if force is None else force
-        self._forced, self._since = origin.forced(force, NETWORKS)
+        self._forced, self._since = origin.forced(force, self.networks)
+        self.recipe = recipe or recipes.recipe_of(self.profile)
         if self.own_data:
             self.parts = check_parts(parts, self.profile)
 
@@ -96,6 +99,11 @@ class Run:
 
         return compute.precision(self.device) if self.precision == "auto" else getattr(torch, self.precision)
 
+    @property
+    def networks(self):
+        """{name: (architecture, whether it learns from TN)} of `NETWORKS` and of `ONE_PASS`."""
+        return NETWORKS | {name: (own.architecture, own.answers != "labels") for name, own in ONE_PASS.items()}
+
     @cached_property
     def parts(self):
         """{"train", "validation", "test"}: the `data.Part`s of this profile."""
@@ -109,14 +117,12 @@ class Run:
     # What is made of what
 
     def network(self, name):
-        """The trained network `name` of `NETWORKS`, in evaluation mode: loaded, resumed, or trained and stored.
+        """The trained network `name` of `networks`, in evaluation mode: loaded, resumed, or trained and stored.
 
-        Trains the teacher first where a distilled network needs it.
+        Trains the teacher first where the network learns from it.
         """
-        from . import making
-
         weights = self._get(name, "weights.safetensors", self._train)
-        return making.trained(self, NETWORKS[name][0], weights)
+        return self._making.trained(self, name, weights)
 
     def soft_targets(self):
         """The teacher's logits (n, classes), float32, on the training images, in their order.
@@ -124,7 +130,7 @@ class Run:
         For a profile with mc_soft_targets: the logarithms of its MC mean.
         """
         file = "mc_soft_targets.npz" if self.profile.mc_soft_targets else "soft_targets.npz"
-        return from_npz(self._get("TN", file, self._make_soft_targets))["logits"]
+        return from_npz(self._get("TN", file, lambda _: self._making.soft_targets(self)))["logits"]
 
     def history(self, name):
         """How the network was trained: the history of `training.train`, and "train_accuracy", "validation_accuracy".
@@ -138,8 +144,13 @@ class Run:
 
         A `predictions.Predictions` of the test images, a `predictions.ShiftPredictions` of a shift of `shifts.NAMES`.
         """
-        content = self._get(name, shifts.file(images), lambda name: self._predict(name, images))
+        content = self._get(name, shifts.file(images), lambda name: self._making.predict(self, name, images))
         return (predictions.unpack if images == "test" else predictions.unpack_shift)(content)
+
+    def answers(self, name, part):
+        """The network's `predictions.Predictions` on a `data.Part`: likewise."""
+        file = f"answers-{sha256(part.images.tobytes())[:16]}.npz"
+        return predictions.unpack(self._get(name, file, lambda _: self._making.predict(self, name, file, part)))
 
     def has(self, name, images="test"):
         """Whether predictions of the network on these images are stored."""
@@ -159,37 +170,33 @@ class Run:
             return True
 
     def _train(self, name):
+        self._making.train(self, name)
+
+    @property
+    def _making(self):
         from . import making
 
-        making.train(self, name, *NETWORKS[name])
-
-    def _make_soft_targets(self, _):
-        from . import making
-
-        making.soft_targets(self)
-
-    def _predict(self, name, images):
-        from . import making
-
-        making.predict(self, name, images)
+        return making
 
     # What is stored
 
     def owner(self, name):
         """The Profile in whose folder a network lies. Raises ValueError for an unknown network."""
-        if name not in NETWORKS:
-            raise ValueError(f"unknown network {name!r}: known are {', '.join(NETWORKS)}")
-        return owner(self.profile, teacher=name == "TN", distilled=NETWORKS[name][1])
+        if name not in self.networks:
+            raise ValueError(f"unknown network {name!r}: known are {', '.join(self.networks)}")
+        distilled = name in ONE_PASS or self.networks[name][1]
+        return owner(self.profile, teacher=name == "TN", distilled=distilled)
 
     def store(self, name):
         """The `store.Store` of a network's files."""
         profile = self.owner(name)
         if name not in self._stores:
             settings = {"network": name, "profile": asdict(profile)}
+            settings |= {"recipe": self.recipe.settings()} if name in ONE_PASS else {}
             settings |= {"seed": self.seed, "results_version": RESULTS_VERSION}
             folder = self.root / profile.name / self.folder.name / name
-            options = {"defaults": DEFAULTS, "stamp": provenance, "remedy": origin.REMEDY, "read_only": self.read_only}
-            self._stores[name] = Store(folder, settings, **options)
+            options = {"stamp": provenance, "remedy": origin.REMEDY, "read_only": self.read_only}
+            self._stores[name] = Store(folder, settings, defaults=DEFAULTS | recipes.DEFAULTS, **options)
         return self._stores[name]
 
     def _get(self, name, file, make):
@@ -219,24 +226,20 @@ class Run:
         origin.check_inputs(store, found, self.inputs(name), self.own_data)
         origin.check_precision(store, found, self.precision)
         if "origin" in found and not self.read_only:
-            architecture, distilled = NETWORKS[name]
-            loss = origin.loss(self.owner(name), distilled)
-            origin.check_network(store, found, lambda: self.modules(architecture), loss)
+            origin.check_network(store, found, lambda: self._making.modules(self, name), self.loss(name))
             if name not in self._said:
                 origin.say_other_code(store, found)
             self._said.add(name)
         return found
 
-    def modules(self, architecture):
-        """The `models.description` of an architecture, for this run's images."""
-        from . import models
-
-        return models.description(architecture, channels=self.channels)
+    def loss(self, name):
+        """The `origin.loss` of a network."""
+        return origin.loss(*self.recipe.loss_of(name, self.owner(name), self.networks[name][1]))
 
     def inputs(self, name):
         """{input: SHA-256} of what the network is made from, as far as it is loaded or stored here."""
         known = dict(self._digests) if "parts" in vars(self) else {}
-        if NETWORKS[name][1] and (self.store("TN").folder / "manifest.json").exists():
+        if self.networks[name][1] and (self.store("TN").folder / "manifest.json").exists():
             weights = self.manifest("TN")["outputs"].get("weights.safetensors")
             known |= {"teacher": weights} if weights else {}
         return known

@@ -11,6 +11,7 @@ from pathlib import Path
 from kdutils import shifts
 from kdutils.plumbing.store import write_atomically
 from kdutils.profiles import FURTHER, parse_seeds, resolve, variants
+from kdutils.recipes import ONE_PASS
 from kdutils.runs import NETWORKS, Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,7 +25,7 @@ def main(runs, profile, seeds):
     for scale, seed in itertools.product(scales, parse_seeds(seeds)):
         made = Run(scale, seed, runs, read_only=True)
         kept = Run(scale, seed, ROOT / "results")
-        for name in NETWORKS:
+        for name in (*NETWORKS, *ONE_PASS):
             if not (made.folder / name / "predictions.npz").exists():
                 continue
             of = ["test", *(shift for shift in shifts.NAMES if made.has(name, shift))]
