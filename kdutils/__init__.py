@@ -21,6 +21,7 @@ _SUBMODULES = (
         "judging",
         "claims",
         "ours",
+        "choices",
         "plots",
         "origin",
         "runs",
