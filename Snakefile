@@ -47,7 +47,7 @@ HERE = f"{BASE}/notebooks"
 COMMON = f"-r profile {PROFILE} -r device {settings['device']} -r precision {settings['precision']}"
 COMMON += f" -r runs '{settings['runs']}' -r data '{settings['data']}'"
 FIGURES = sorted(path.name for path in Path("figures").glob("figure*.*"))
-BEYOND = [name for name in FIGURES if int(re.match(r"figure(\d+)_", name)[1]) > 11]  # those of 07
+BEYOND = [name for name in FIGURES if int(re.match(r"figure(\d+)", name)[1]) > 11]  # those of 07
 FIGURES = [name for name in FIGURES if name not in BEYOND]
 
 # the code that each notebook runs
@@ -55,7 +55,7 @@ SHARED = [*map(str, Path("kdutils").glob("plumbing/*.py"))]
 SHARED += [f"kdutils/{name}.py" for name in ("profiles", "data", "predictions", "plots", "origin", "runs", "notebook")]
 TRAINING = [*SHARED, *(f"kdutils/{name}.py" for name in ("models", "distillation", "training", "making"))]
 PASSES = [*TRAINING, "kdutils/mc_dropout.py"]
-MEASURES = [*SHARED, *(f"kdutils/{name}.py" for name in ("calibration", "transfer", "stats", "study", "judging", "claims"))]
+MEASURES = [*SHARED, *(f"kdutils/{name}.py" for name in ("calibration", "transfer", "stats", "study", "judging", "claims", "choices"))]
 STUDENTS = [name for name in (NETWORKS if settings["controls"] else TABLE_1) if name != "TN"]
 
 

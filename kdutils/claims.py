@@ -13,8 +13,8 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from . import transfer
-from .judging import Condition, judge
-from .stats import seeds_only
+from .judging import FEWEST_SEEDS, Condition, judge
+from .stats import interval_text, seeds_only
 from .study import DEFINITIONS, DETERMINISTIC
 
 DELTAS = {"accuracy": 0.002, "ECE": 0.001, "log-ratio": float(np.log(1.25))}  # fixed before the runs
@@ -140,22 +140,21 @@ def verdicts(study):
     return [(*claim, *found) for claim, found in zip(family, judged, strict=True)]
 
 
-def record(study, profile, seeds, precision, histories, paper):
-    """The record (see above) of a Study of `profile`, a name, and `seeds`.
-
-    precision: {dtype: [seeds trained in it]}. histories: {network: [history of each seed]}. paper: {network:
-    {"test_accuracy", "ece", "mupe", …}}, as published.
-    """
-    networks, definitions = {}, {}
-    for name, own in histories.items():
+def record(study, runs, paper):
+    """The record (see above) of a Study of `runs`. paper: {network: {"test_accuracy", "ece", …}}, as published."""
+    networks, definitions, precision = {}, {}, {}
+    for run in runs:
+        precision.setdefault(run.trained_in(study.predictions), []).append(run.seed)
+    for name in study.predictions:
+        own = [run.history(name) for run in runs]
         parts = {part: seeds_only([history[f"{part}_accuracy"] for history in own]) for part in ("train", "validation")}
-        found = parts | study.summary(name)
-        networks[name] = {key: {"mean": e.mean, "interval": e.bounds()} for key, e in found.items()}
+        networks[name] = {key: e.record() for key, e in (parts | study.summary(name)).items()}
     for label, definition in DEFINITIONS.items():
         family = verdicts(study.by(definition))
         definitions[label] = {claim: controlled for claim, reading, *_, controlled in family if not reading}
     constant = np.mean([transfer.constant_predictor_mupe(own.confidence) for own in study.predictions["TN"]])
-    about = {"profile": profile, "seeds": seeds, "precision": precision, "networks": networks}
+    about = {"profile": runs[0].profile.name, "seeds": [run.seed for run in runs], "precision": precision}
+    about["networks"] = networks
     about |= {"claims": _claim_rows(study, networks, paper), "plain_ladder": _plain_ladder(study)}
     return about | {"definitions": definitions, "constant_predictor_mupe": constant}
 
@@ -183,6 +182,53 @@ def _plain_ladder(study):
     """What C3 asks, of networks that learned from labels alone: what they show, distillation does not explain."""
     known = set(PLAIN_LADDER) <= study.predictions.keys()
     return [condition.record() for condition in capacity(study, PLAIN_LADDER)] if known else []
+
+
+def beside(record, paper):
+    """{(network, measure): {"the paper", "here", "inside", "difference"}} of all that the paper's Table 1 holds."""
+    rows = {}
+    for name, published in paper.items():
+        for key, field in PUBLISHED.items():
+            if (theirs := published[field]) is not None:
+                mean, interval = record["networks"][name][key].values()
+                row = {"the paper": f"{theirs:.4f}", "here": interval_text(mean, interval)}
+                row["inside"] = "–" if not interval else "yes" if interval[0] <= theirs <= interval[1] else "no"
+                rows[name, key] = row | {"difference": f"{mean - theirs:+.4f}"}
+    return rows
+
+
+def reasons(record):
+    """{(claim, what): condition} of a record; after C3's those of networks trained on labels alone."""
+    found = {}
+    for row in record["claims"]:
+        found |= {(row["claim"], own["what"]): own for own in row["conditions"]}
+        if row["claim"] == "C3":
+            found |= {("C3, labels alone", own["what"]): own for own in record.get("plain_ladder", ())}
+    return found
+
+
+def table(records):
+    """{(claim, what): {column: text}} of {title: record}: what claims rest on; verdicts where seeds are enough."""
+    rows, told = {}, set()
+    for (claim, what), first in reasons(next(iter(records.values()))).items():
+        row = rows[claim, what] = {("", "needed"): first["needed"]}
+        for title, own in records.items():
+            found = reasons(own).get((claim, what), {})
+            row |= {(title, key): found.get(key, "–") for key in ("found", "stands")}
+            if len(own["seeds"]) >= FEWEST_SEEDS:
+                verdicts = {each["claim"]: each["controlled"] for each in own["claims"]}
+                row[title, "verdict"] = "" if claim in told else verdicts.get(claim, "–")
+        told.add(claim)
+    return rows
+
+
+def by_definition(record):
+    """{claim: {"as in Table 1": verdict, "by another definition"}} of the claims whose verdict depends on it."""
+    (first, own), *others = record["definitions"].items()
+    other = {claim: [f"{label}: {row[claim]}" for label, row in others if row[claim] != own[claim]] for claim in own}
+    return {
+        claim: {first: own[claim], "by another definition": "; ".join(found)} for claim, found in other.items() if found
+    }
 
 
 def judged(record):

@@ -69,7 +69,7 @@ class Condition(NamedTuple):
         if self.estimate is None:
             return row | {"needed": "p < 0.05", "found": p_text(self.p) + remark, "p": self.p}
         row |= {"needed": SIDES[self.side].format(self.bound), "found": self.estimate.text(level=self.level) + remark}
-        return row | {"mean": self.estimate.mean, "interval": self.estimate.bounds(self.level)}
+        return row | self.estimate.record(self.level)
 
 
 def p_text(p):

@@ -5,7 +5,6 @@ import io
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
-import numpy as np
 import seaborn as sns
 from matplotlib.ticker import PercentFormatter
 
@@ -56,13 +55,15 @@ def network_style(name):
     return line | {"markerfacecolor": "white" if dashed else colour, "label": name}
 
 
-def interval(axis, y, found, name, scale=float, **style):
-    """Draw a network's measure, as the record of `transferred` holds it, at height y: a point and its 95 % interval.
+def interval(axis, y, found, name=None, scale=float, **style):
+    """Draw {"mean", "interval"} at height y, in the style of network `name`: a point and, if known, its interval.
 
     scale: of the numbers, such as np.exp for the logarithm of a ratio. style: changes to `network_style`.
     """
-    style = network_style(name) | {"linestyle": "-", "label": None, "markersize": 7} | style
-    axis.plot([scale(end) for end in found["interval"]], (y, y), **style | {"marker": "", "linewidth": 2})
+    own = network_style(name) | {"linestyle": "-"} if name else {"color": "black", "marker": "o"}
+    style = own | {"label": None, "markersize": 7} | style
+    if found["interval"]:
+        axis.plot([scale(end) for end in found["interval"]], (y, y), **style | {"marker": "", "linewidth": 2})
     axis.plot(scale(found["mean"]), y, **style)
 
 
@@ -96,46 +97,60 @@ def explore(draw, **choices):
         draw()
 
 
-def calibration_curves(curves, title, bands=None, spread=None):
-    """A figure of calibration curves {network: ReliabilityBins}, over the number of images in each bin.
+def calibration_curves(panels, bands=None, spread=None):
+    """A figure of calibration curves, a column for each of panels {title: {network: ReliabilityBins}}.
 
     Above: accuracy against mean confidence, one point a non-empty bin, the diagonal being perfect calibration.
     Below: how many images each bin holds (logarithmic), so that nobody reads much into a point of three images.
     bands, spread {network: (low, high)}, each (n_bins,): where a perfectly calibrated network's accuracies lie by
     chance, drawn as grey bars, and intervals of ours, drawn as whiskers.
     """
-    figure, (above, below) = plt.subplots(
-        2, 1, figsize=(6.4, 6.8), sharex=True, height_ratios=(3, 1.3), layout="constrained"
+    size = {"figsize": (0.6 + 3.6 * len(panels), 5.4) if len(panels) > 1 else (6.4, 6.8), "layout": "constrained"}
+    figure, axes = plt.subplots(
+        2, len(panels), sharex=True, sharey="row", height_ratios=(3, 1.3), squeeze=False, **size
     )
-    above.plot([0, 1], [0, 1], color="0.55", linestyle=":", label="perfectly calibrated")
-    for i, (name, bins) in enumerate(curves.items()):
-        full = bins.count > 0
-        x = bins.mean_confidence[full]
-        above.plot(x, bins.accuracy[full], markersize=6, **network_style(name))
-        if bands:
-            low, high = (side[full] for side in bands[name])
-            chance = {"color": "0.8", "linewidth": 7, "zorder": 0, "label": None if i else "by chance (95 %)"}
-            above.vlines(x, low, high, **chance)
-        if spread:
-            above.vlines(x, *(side[full] for side in spread[name]), color=STYLES[name].colour, linewidth=1.5)
-        width = (bins.upper - bins.lower) * 0.9 / len(curves)
-        left = bins.lower + (bins.upper - bins.lower) * 0.05 + i * width
-        filling = {"color": STYLES[name].colour, "hatch": "///" if STYLES[name].dashed else None}
-        below.bar(left, bins.count, width, align="edge", edgecolor="white", **filling)
-        if len(curves) <= 2:
-            for x, count in zip(left + width / 2, bins.count, strict=True):
-                if count:
-                    below.annotate(
-                        f"{count}", (x, count), (0, 2), textcoords="offset points", ha="center", fontsize=7, rotation=90
-                    )
-    above.set(title=title, ylabel="accuracy", ylim=(-0.02, 1.02), xlim=(0, 1))
-    above.yaxis.set_major_formatter(PercentFormatter(1))
-    above.legend(loc="lower right", frameon=True)
-    below.set(xlabel="confidence", ylabel="images in bin", yscale="log")
-    below.set_ylim(0.7, 60 * max(bins.count.max() for bins in curves.values()))
-    below.set_xticks(np.linspace(0, 1, 11))
-    below.xaxis.set_major_formatter(PercentFormatter(1))
+    for (title, curves), above, below in zip(panels.items(), *axes, strict=True):
+        above.plot([0, 1], [0, 1], color="0.55", linestyle=":", label="perfectly calibrated")
+        for i, (name, bins) in enumerate(curves.items()):
+            _curve(above, name, bins, bands and bands[name], spread and spread[name])
+            _counts(below, name, bins, i, len(curves), numbers=len(panels) == 1)
+        above.set(ylim=(-0.02, 1.02), xlim=(0, 1))
+        above.set_title(title, fontsize=12)
+        above.yaxis.set_major_formatter(PercentFormatter(1))
+        below.set(xlabel="confidence", yscale="log")
+        below.xaxis.set_major_formatter(PercentFormatter(1))
+    most = max(bins.count.max() for curves in panels.values() for bins in curves.values())
+    axes[1, 0].set_ylim(0.7, (60 if len(panels) == 1 else 3) * most)
+    handles = {label: line for axis in axes[0] for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=11)
+    figure.get_layout_engine().set(wspace=0.05)  # so that a panel's last tick is not read as the next one's first
+    axes[0, 0].set_ylabel("accuracy")
+    axes[1, 0].set_ylabel("images in bin")
     return figure
+
+
+def _curve(axis, name, bins, band, spread):
+    full = bins.count > 0
+    x = bins.mean_confidence[full]
+    style = network_style(name) | ({"linestyle": "-."} if name == "TN" else {})  # told apart in grey, too
+    axis.plot(x, bins.accuracy[full], markersize=6, **style)
+    if band is not None:
+        axis.vlines(x, *(side[full] for side in band), color="0.8", linewidth=7, zorder=0, label="by chance (95 %)")
+    if spread is not None:
+        axis.vlines(x, *(side[full] for side in spread), color=STYLES[name].colour, linewidth=1.5)
+
+
+def _counts(axis, name, bins, place, of, numbers):
+    """The counts as bars, the `place`-th `of` as many networks; the teacher's white, to be told apart in grey."""
+    colour, dashed = STYLES[name].colour, STYLES[name].dashed
+    step = bins.upper - bins.lower
+    width, filling = 0.9 * step / of, {"color": "white" if name == "TN" else colour, "edgecolor": colour}
+    left = bins.lower + 0.05 * step + place * width
+    axis.bar(left, bins.count, width, align="edge", hatch="///" if dashed else None, **filling)
+    if numbers and of <= 2:
+        for x, count in zip(left + width / 2, bins.count, strict=True):
+            how = {"textcoords": "offset points", "ha": "center", "fontsize": 9, "rotation": 90}
+            axis.annotate(f"{count or ''}", (x, max(count, 1)), (0, 3), **how)
 
 
 def show_digits(images, titles, *, columns=10):

@@ -33,6 +33,10 @@ class Estimate(NamedTuple):
         """The interval as a list, as JSON holds it; None with a single seed."""
         return list(self.interval(level)) if self.degrees >= 1 else None
 
+    def record(self, level=0.95):
+        """{"mean", "interval"}, as JSON holds it."""
+        return {"mean": self.mean, "interval": self.bounds(level)}
+
     def text(self, digits=4, level=0.95):
         """It in words, as `interval_text`."""
         return interval_text(self.mean, self.bounds(level), digits)

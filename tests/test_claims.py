@@ -159,3 +159,46 @@ def test_without_controls_there_is_no_verdict_on_low_capacity(weights):
     predictions = fake_study(seeds=2)
     del predictions["SN1"], predictions["SN3"]
     assert "C7" not in claims.conditions(Study(predictions, weights))
+
+
+def told(seeds, **verdicts):
+    condition = {"what": "a", "needed": "p < 0.05", "found": "p = 0.01", "stands": "yes"}
+    rows = [{"claim": claim, "controlled": word, "conditions": [condition]} for claim, word in verdicts.items()]
+    definitions = {"as in Table 1": verdicts, "dropout off": dict.fromkeys(verdicts, "open")}
+    ladder = [condition | {"what": "plain"}]
+    return {"seeds": list(range(seeds)), "claims": rows, "plain_ladder": ladder, "definitions": definitions}
+
+
+def test_one_table_holds_what_claims_rest_on_at_each_scale():
+    """With a verdict where seeds are enough, and gaps where a study lacks a claim."""
+    table = claims.table({"few": told(4, C3="open", C7="open"), "many": told(10, C3="supported")})
+    assert list(table) == [("C3", "a"), ("C3, labels alone", "plain"), ("C7", "a")]
+    assert table["C3", "a"] == {
+        ("", "needed"): "p < 0.05",
+        ("few", "found"): "p = 0.01",
+        ("few", "stands"): "yes",
+        ("many", "found"): "p = 0.01",
+        ("many", "stands"): "yes",
+        ("many", "verdict"): "supported",
+    }
+    assert table["C7", "a"]["many", "found"] == table["C7", "a"]["many", "verdict"] == "–"
+
+
+def test_claims_whose_verdict_depends_on_the_definition():
+    assert claims.by_definition(told(10, C3="open", C5="supported")) == {
+        "C5": {"as in Table 1": "supported", "by another definition": "dropout off: open"}
+    }
+
+
+def test_the_papers_values_stand_beside_ours():
+    record = {"networks": {"TN": {key: {"mean": 0.5, "interval": [0.4, 0.6]} for key in claims.PUBLISHED}}}
+    paper = {"TN": dict.fromkeys(claims.PUBLISHED.values(), 0.55) | {"mupe": None, "ece": 0.7}}
+    rows = claims.beside(record, paper)
+    assert ("TN", "MUPE") not in rows
+    assert rows["TN", "accuracy"] == {
+        "the paper": "0.5500",
+        "here": "0.5000 [0.4000, 0.6000]",
+        "inside": "yes",
+        "difference": "-0.0500",
+    }
+    assert rows["TN", "ECE"]["inside"] == "no"

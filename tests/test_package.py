@@ -28,7 +28,7 @@ print(ece, mupe)
 """
 DRAW = """
 bins = kd.calibration.reliability_bins(student.confidence, student.correct)
-kd.plots.calibration_curves({"KD-SN1": bins}, "a title")
+kd.plots.calibration_curves({"a title": {"KD-SN1": bins}})
 """
 
 

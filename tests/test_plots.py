@@ -14,7 +14,7 @@ def test_a_curve_stands_where_its_bins_are():
     """Also the last bin, in which most of MNIST lies."""
     confidence, correct = np.array([0.35, 0.95, 0.97, 0.99]), np.array([1, 1, 1, 0])
     bins = calibration.reliability_bins(confidence, correct)
-    figure = plots.calibration_curves({"TN": bins}, "title")
+    figure = plots.calibration_curves({"title": {"TN": bins}})
     above, below = figure.axes
     curve = next(line for line in above.lines if line.get_label() == "TN")
     np.testing.assert_allclose(curve.get_xydata(), [[0.35, 1], [0.97, 2 / 3]])

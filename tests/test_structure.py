@@ -39,6 +39,7 @@ MAY_IMPORT = {  # module: modules of ours that it may import, beside those that 
     "judging": ["stats"],
     "claims": ["study", "judging"],
     "ours": ["transferred", "judging"],
+    "choices": ["claims", "runs"],
     "plots": ["plumbing.machine", "plumbing.store"],
 }
 

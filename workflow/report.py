@@ -8,7 +8,7 @@ import math
 import sys
 from pathlib import Path
 
-from kdutils.claims import CLAIMS, DIFFER, PUBLISHED, judged, stage
+from kdutils.claims import CLAIMS, DIFFER, PUBLISHED, judged, reasons, stage
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -121,29 +121,16 @@ def claims(records):
     keys = ("literal", "controlled")[-len(kinds) :]
     last = ["do the paper's own values meet the rule?"] * papers
     verdicts = [["", "claim", *(f"{what}, {own}" for own in sizes for what in kinds), *last]]
-    reasons = [["", "what it rests on", "needed", *sizes]]
+    rests = [["", "what it rests on", "needed", *sizes]]
     for rows in zip(*(record["claims"] for record in records), strict=True):
-        claim, says = rows[0]["claim"], rows[0]["says"]
         own = [rows[0]["paper"]] if papers else []
-        verdicts.append([claim, says, *(row[key] for row in rows for key in keys), *own])
-        reasons += reasons_of(claim, [row["conditions"] for row in rows])
-    if all(record.get("plain_ladder") for record in records):
-        place = max(i for i, row in enumerate(reasons) if row[0] == "C3") + 1
-        reasons[place:place] = reasons_of("C3, labels alone", [record["plain_ladder"] for record in records])
-    return f"{markdown(verdicts)}\n\n{markdown(reasons)}"
-
-
-def reasons_of(claim, studies):
-    """Rows of the table of what a claim rests on, from its conditions in each study."""
-    return [
-        [
-            claim,
-            conditions[0]["what"].replace("|", "\\|"),  # else it would end the table's cell
-            conditions[0]["needed"],
-            *(condition["found"] + MARKS[condition["stands"]] for condition in conditions),
-        ]
-        for conditions in zip(*studies, strict=True)
-    ]
+        verdicts.append([rows[0]["claim"], rows[0]["says"], *(row[key] for row in rows for key in keys), *own])
+    found = [reasons(record) for record in records]
+    for (claim, what), condition in found[0].items():
+        cells = [own[claim, what]["found"] + MARKS[own[claim, what]["stands"]] for own in found]
+        # a bar would end the table's cell
+        rests.append([claim, what.replace("|", "\\|"), condition["needed"], *cells])
+    return f"{markdown(verdicts)}\n\n{markdown(rests)}"
 
 
 def markdown(lines):

@@ -99,6 +99,50 @@ def test_code_cells_are_short():
     assert lengths[len(lengths) // 2] <= 10
 
 
+READ = ("05_calibration_and_mupe", "06_figures", "07_what_is_transferred")  # rewritten by the rules of prose
+READ += SOLUTIONS[4:6]
+
+
+@pytest.mark.parametrize("name", READ)
+def test_code_fits_the_books_page(name):
+    """Which cuts lines off; the cell for Colab, the same in all notebooks, is folded away there."""
+    lines = [line for cell in code_cells(read(name))[1:] for line in cell.source.splitlines()]
+    assert [line for line in lines if len(line) > 88] == []
+
+
+def sentences(text):
+    """The sentences of Markdown without tables, headings and displayed formulas; code or a formula is one word."""
+    text = re.sub(r"\$\$.*?\$\$", "", text, flags=re.DOTALL)
+    text = re.sub(r"`[^`\n]+`|\$[^$\n]+\$", "x", text)
+    text = re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", text)
+    lines = [line for line in text.splitlines() if not line.startswith(("|", "#"))]
+    paragraphs = re.split(r"\n\s*\n|\n(?=- |\d+\. )", "\n".join(lines))
+    found = (sentence for own in paragraphs for sentence in re.split(r"(?<=[.!?])[*)\"”]*\s+", own))
+    return [sentence for sentence in map(str.strip, found) if sentence]
+
+
+def test_sentences_are_told_apart():
+    text = "# A title\n\nOne $a. b$ two. **Is it?** Yes (`x. y`).\n\n| a. b |\n\n- An item.\n- Another one"
+    assert sentences(text) == ["One x two.", "**Is it?", "Yes (x).", "- An item.", "- Another one"]
+
+
+@pytest.mark.parametrize("name", READ)
+def test_no_sentence_is_long(name):
+    prose = [cell.source for cell in read(name).cells if cell.cell_type == "markdown"]
+    words = {sentence: len(re.findall(r"\w[\w.,'-]*", sentence)) for text in prose for sentence in sentences(text)}
+    assert {sentence: count for sentence, count in words.items() if count > 30} == {}
+
+
+def test_numbers_that_05_and_06_tell_are_those_they_show():
+    """Of the paragraphs that read a result; numbers with two digits behind the point, and more."""
+    for name in READ:
+        if name.startswith(("05", "06")):
+            shown = printed(name) + "".join(re.findall(r"figure.*", text_of(read(name))))
+            told = [cell.source for cell in read(name).cells if cell.source.startswith("**What we saw** at `paper`")]
+            numbers = {number for text in told for number in re.findall(r"\d\.\d{3,}", text.split("\n\n")[0])}
+            assert [number for number in sorted(numbers) if number not in shown] == [], name
+
+
 def test_only_cells_that_hang_on_weights_or_a_clock_are_not_compared(notebook):
     name, nb = notebook
     ignored = [cell for cell in code_cells(nb) if "nbval-ignore-output" in cell.metadata.get("tags", [])]

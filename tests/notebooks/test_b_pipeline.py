@@ -30,8 +30,8 @@ def test_it_made_networks_predictions_tables_and_figures(finished):
     assert set(json.loads((finished.runs / "table1.json").read_text())["networks"]) == set(kd.runs.TABLE_1)
     figures = sorted(path.name for path in (finished.runs / "figures").iterdir())
     stems = ["figure1_kd-sn1", "figure2_kd-sn2", "figure3_kd-sn3", "figure4_all_networks", "figure5_mupe_capacity"]
-    stems += ["figure6_specificity", "figure7_image_by_image", "figure8_disagreement", "figure9_training"]
-    stems += ["figure10_choices", "figure11_claims"]
+    stems += ["figure6_specificity", "figure7_image_by_image", "figure8_disagreement", "figure8b_one_digit"]
+    stems += ["figure9_training", "figure10_choices", "figure10b_definitions", "figure11_claims"]
     assert figures == sorted(f"{stem}.{kind}" for stem in stems for kind in ("pdf", "png"))
 
 

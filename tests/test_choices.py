@@ -1,0 +1,49 @@
+"""What claims rest on, with students trained by another choice."""
+
+import kdutils as kd
+import numpy as np
+import pytest
+from kdutils import choices
+from kdutils.stats import Estimate, image_weights
+from kdutils.study import Study
+from studies import fake_study
+
+ACCURACY, ECE, SN2, SN1 = choices.SMALL
+
+
+def found(**means):
+    """{difference: Estimate}, all at 1 unless named."""
+    return {what: Estimate(means.get(what.split(":")[0], 1.0), 0.0001, 9) for what in choices.SMALL}
+
+
+def test_an_interval_lies_on_a_side_of_the_band_or_is_open():
+    sides = choices.sides(found(C5=-1.0, C6=0.0, C7=choices.SMALL[SN1]))
+    assert sides == {"C1b": "above", "C5": "below", "C6": "inside", "C7": "open"}
+
+
+def test_the_record_names_choices_that_turn_an_answer():
+    trained = {"as chosen": found(), "temperature 1": found(C6=0.0), "wide": found(C6=choices.SMALL[SN2])}
+    record = choices.record("quick", [0, 1], found(), trained)
+    assert (record["profile"], record["seeds"], list(record["claims"])) == ("quick", [0, 1], list(choices.SMALL))
+    assert record["claims"][SN2]["turned"] == ["temperature 1"]
+    assert record["claims"][SN2]["means"]["temperature 1"] == 0.0
+    assert record["claims"][ECE]["turned"] == []
+
+
+def test_the_differences_are_those_of_the_study():
+    study = Study(fake_study(seeds=3, copying=0.8), image_weights(400, resamples=50))
+    right = [100 * study.rows(name, "correct").mean() for name in ("SN2", "KD-SN2")]
+    differences = choices.differences(study)
+    assert differences[ACCURACY].mean == pytest.approx(right[0] - right[1])
+    assert differences[SN1].mean == pytest.approx(study.gain("SN1").values.mean())
+    del study.predictions["SN1"]
+    assert SN1 not in choices.differences(study)
+
+
+def test_choices_that_nothing_was_trained_by_are_left_out(tmp_path):
+    assert choices.trained_otherwise([kd.Run("quick", 0, tmp_path, read_only=True)], ["SN2"]) == {}
+
+
+def test_every_variant_has_a_name():
+    assert choices.LABELS.keys() == kd.profiles.variants(kd.PROFILES["quick"]).keys()
+    assert np.all(np.array(list(choices.SMALL.values())) > 0)
