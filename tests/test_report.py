@@ -40,7 +40,7 @@ def record(seeds=10, scale="quick", **verdicts):
 def transfer(seeds=10, scale="quick", low=0.4, high=0.6):
     """A record of what is transferred: each measure is 0.5."""
     networks = {}
-    for network, measure, *_ in report.TOLD:
+    for network, measure, *_ in (*report.TOLD, *report.CONVERGED_MEASURES):
         networks.setdefault(network, {})[measure] = {"mean": 0.5, "interval": [low, high]}
     rows = [{"claim": "P1", "says": "so", "controlled": "supported", "conditions": [condition()]}]
     return {"profile": scale, "seeds": list(range(seeds)), "networks": networks, "claims": rows}
@@ -48,10 +48,11 @@ def transfer(seeds=10, scale="quick", low=0.4, high=0.6):
 
 def test_what_was_found_is_told_in_numbers_of_each_scale():
     """1 − exp(−0.5) is 39 %; the ends of an interval likewise."""
-    third, _, share, information = report.answer([transfer(4, "paper"), transfer()]).splitlines()
+    third, _, share, information, longer = report.answer([transfer(4, "paper"), transfer()], transfer(6)).splitlines()
     assert third.endswith("** It takes off 39% [33%, 45%] and 39% [33%, 45%].")
     assert share.count("0.50 [0.40, 0.60]") == 4
     assert information.count("165% [149%, 182%]") == 4
+    assert "(6 seeds, 8,000 images), distillation takes 39% [33%, 45%] off SN2's MUPE" in longer
 
 
 def test_the_table_of_what_was_found():

@@ -10,7 +10,15 @@ from report import ROOT, answer, claims, heading, markdown, measures, table, ver
 
 SCALES = ("paper", "quick")  # those that the pages tell of, the first one first
 MARK = re.compile(r"<!-- (\w+) -->")  # where a part begins
-STORED = ("paper_table1", "coverage", "first_plan", "faults", "benchmark", "paper/sensitivity")
+STORED = (
+    "paper_table1",
+    "coverage",
+    "first_plan",
+    "faults",
+    "benchmark",
+    "paper/sensitivity",
+    "quick-converged/transfer",
+)
 
 
 def cost(record):
@@ -107,7 +115,7 @@ def parts():
     stored = {name: json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in STORED}
     records, transfers, paper = studies("table1"), studies("transfer"), stored["paper_table1"]["networks"]
     return {
-        "answer": f"\n\n{answer(transfers)}\n\n",
+        "answer": f"\n\n{answer(transfers, stored['quick-converged/transfer'])}\n\n",
         "measures": f"\n{measures(transfers)}\n",
         "verdicts": f"\n{verdicts(records, transfers)}\n",
         "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
