@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -22,7 +23,7 @@ def made_up():
 
 @pytest.fixture(scope="module")
 def judged(made_up):
-    return ours.conditions(made_up)
+    return ours.conditions({"test": made_up})
 
 
 def stands(conditions):
@@ -42,7 +43,7 @@ def test_without_copying_there_is_nothing_of_the_own_teacher(made_up):
     """KD-SN1 never met a teacher: in KD-SN2's place, P1 does not stand."""
     own = made_up.predictions
     study = Study(own | {"KD-SN2": own["KD-SN1"]}, made_up.weights)
-    assert stands(ours.conditions(study)["P1"])[0] != "yes"
+    assert stands(ours.conditions({"test": study})["P1"])[0] != "yes"
 
 
 def test_information_that_shrinks_is_found_and_information_that_grows_is_refused(made_up, judged):
@@ -50,14 +51,29 @@ def test_information_that_shrinks_is_found_and_information_that_grows_is_refused
     assert stands(judged["P5"]) == ["yes", "yes", "yes"]
     assert judged["P5"][0].estimate.mean == pytest.approx(np.log(2), abs=0.05)
     own = made_up.predictions
-    grown = ours.conditions(Study(own | {"TN": own["KD-SN3"], "KD-SN3": own["TN"]}, made_up.weights))
+    grown = ours.conditions({"test": Study(own | {"TN": own["KD-SN3"], "KD-SN3": own["TN"]}, made_up.weights)})
     assert stands(grown["P5"])[0] == "no"
+
+
+def test_a_one_pass_student_is_judged_on_the_test_images_and_under_shift(made_up):
+    """In its place the teacher's own confidences but for a little: MUPE 1e-4; the control's is KD-SN2's."""
+    own = dict(made_up.predictions)
+    near = [SimpleNamespace(deterministic_confidence=teacher.confidence + 0.01) for teacher in own["TN"]]
+    study = Study(own | {ours.STUDENT: near, ours.CONTROL: own["KD-SN2"]}, made_up.weights)
+    further = [SimpleNamespace(deterministic_confidence=teacher.confidence + 0.5) for teacher in own["TN"]]
+    shifted = Study(study.predictions | {ours.STUDENT: further}, made_up.weights)
+    found = ours.conditions({"test": study, "rotation-45": study, "fashion": shifted})
+    assert stands(found["P7"]) == ["yes", "yes"]
+    assert stands(found["P8"]) == ["yes", "no"]
+    mupe = np.mean([(s.confidence - t.confidence) ** 2 for s, t in zip(own["KD-SN2"], own["TN"], strict=True)], 1)
+    assert found["P7"][0].estimate.mean == pytest.approx(np.log(mupe / 1e-4).mean())
+    assert found["P8"][0].estimate == found["P7"][0].estimate
 
 
 def test_fewer_than_ten_seeds_leave_every_claim_open(made_up):
     assert made_up.seeds == SEEDS < 10
-    assert {row["controlled"] for row in ours.record(made_up)} == {"open"}
-    assert [row["claim"] for row in ours.record(made_up)] == list(ours.CLAIMS)
+    assert {row["controlled"] for row in ours.record({"test": made_up})} == {"open"}
+    assert [row["claim"] for row in ours.record({"test": made_up})] == list(ours.NEEDS)
 
 
 # The pages' sentences

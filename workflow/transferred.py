@@ -46,7 +46,7 @@ def main():
         seeds, study = kept(profile)
         found = record(study, profile, seeds)
         if len(study.predictions) == len(NETWORKS):
-            found["claims"] = ours.record(study)
+            found["claims"] = ours.record({"test": study})
         write_atomically(RESULTS / profile / "transfer.json", to_json(found))
 
 
