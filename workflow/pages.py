@@ -104,6 +104,19 @@ def first_plan(record):
     return "; ".join(told) + "."
 
 
+def plan(path):
+    """What results/preregistration.json fixes, in Markdown; a sentence if it is not there yet."""
+    if not path.exists():
+        return "Nothing is written down yet: the recipe of the one-pass students is still being chosen."
+    record = json.loads(path.read_text(encoding="utf-8"))
+    made, commit = record["made"][:10], record["commit"][:7]
+    lines = [f"Written down on {made} at commit {commit}, for seeds {record['seeds'][0]} to {record['seeds'][-1]}."]
+    for family, needs in record["families"].items():
+        rows = [["", "needs"], *([claim, "; ".join(own).replace("|", "\\|")] for claim, own in needs.items())]
+        lines.append(f"## {family[0].upper()}{family[1:]}\n\n{markdown(rows)}")
+    return "\n\n".join(lines)
+
+
 def studies(name):
     """[the record of each study in results/ that the pages tell of], of one name: "table1" or "transfer"."""
     paths = [ROOT / "results" / scale / f"{name}.json" for scale in SCALES]
@@ -121,6 +134,7 @@ def parts():
         "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "our_claims": f"\n{claims(transfers)}\n",
+        "plan": f"\n\n{plan(ROOT / 'results' / 'preregistration.json')}\n\n",
         "first_plan": first_plan(stored["first_plan"]),
         "coverage": coverage(stored["coverage"]),
         "sensitivity": f"\n{sensitivity(stored['paper/sensitivity'])}\n",
