@@ -126,7 +126,7 @@ def preprocess(images):
     if images.dtype != torch.uint8 or images.ndim != 4 or max(images.shape[2:]) > SIDE:
         raise ValueError(
             f"images must be uint8 (n, channels, height, width) with sides of at most {SIDE}, "
-            f"got {images.dtype} {tuple(images.shape)}"
+            f"got {images.dtype} {tuple(images.shape)}; give others as the floats that your network takes"
         )
     left, top = ((SIDE - side) // 2 for side in (images.shape[3], images.shape[2]))
     right, bottom = SIDE - images.shape[3] - left, SIDE - images.shape[2] - top

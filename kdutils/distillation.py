@@ -53,9 +53,10 @@ def soft_targets(teacher, images):
     """The teacher's logits (n, classes) on `images`, in evaluation mode and without gradient, computed once.
 
     Row i belongs to image i: index them by image, whatever the order of the batches. images: as for `models.logits`.
-    Raises ValueError if a logit is not finite.
+    Raises ValueError if a logit is not finite. Warns if they are probabilities, of a teacher that ends in a softmax.
     """
     teacher_logits = models.logits(teacher, images)
+    models.warn_of_probabilities(teacher_logits)
     if not torch.isfinite(teacher_logits).all():
         raise ValueError("the teacher's logits are not all finite: it did not train")
     return teacher_logits
