@@ -144,4 +144,5 @@ def logits(model, images, *, batch_size=100, dtype=torch.float32, preprocess=Non
         return torch.cat([of_batch(images[i : i + size]) for i in range(0, len(images), size)])
 
     with compute.evaluation(model), compute.autocast(device, dtype):
-        return compute.with_less_memory(compute_all, batch_size)
+        found = compute.with_less_memory(compute_all, batch_size)
+    return found.clone()  # a tensor of inference mode could not be used in a loss

@@ -385,9 +385,8 @@ def test_inputs_come_in_the_networks_precision(kind):
 @pytest.mark.parametrize("use", ["predict", "logits"])
 def test_what_is_no_array_is_refused_in_one_line(kind, use):
     pairs = torch.utils.data.TensorDataset(images_for("mlp"), torch.zeros(N))
-    given = {"DataLoader": torch.utils.data.DataLoader(pairs), "Dataset": pairs, "generator": (x for x, _ in pairs)}[
-        kind
-    ]
+    loader = torch.utils.data.DataLoader(pairs)
+    given = {"DataLoader": loader, "Dataset": pairs, "generator": (x for x, _ in pairs), "list": [1.0]}[kind]
     kind = "TensorDataset" if kind == "Dataset" else kind
     with pytest.raises(ValueError, match=f"images must be a tensor or an array .*, got a {kind};"):
         {"predict": predict, "logits": models.logits}[use](mlp(nn.Dropout(0.3)), given)
