@@ -10,6 +10,7 @@ from torch import nn
 
 from . import data
 from .plumbing import compute
+from .plumbing.checks import whole_number
 from .profiles import derive_seed
 
 ARCHITECTURES = {  # name: (features, sizes of the hidden fully connected layers)
@@ -36,28 +37,29 @@ def _features(layers, channels):
     return nn.Sequential(*modules), channels * side**2
 
 
-def _classifier(sizes):
+def _classifier(sizes, classes):
     modules = [nn.Flatten()]
     for inputs, outputs in pairwise(sizes):
         modules += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.Dropout(0.5)]
-    return nn.Sequential(*modules, nn.Linear(sizes[-1], 10))
+    return nn.Sequential(*modules, nn.Linear(sizes[-1], classes))
 
 
-def _skeleton(name, channels):
+def _skeleton(name, channels, classes):
     """The network without numbers: on the meta device nothing is initialised, and the global generator left alone."""
     if name not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {name!r}: known are {', '.join(ARCHITECTURES)}")
+    whole_number("channels", channels, minimum=1), whole_number("classes", classes, minimum=2)
     layers, hidden = ARCHITECTURES[name]
     with torch.device("meta"):
         features, size = _features(layers, channels)
-        return nn.Sequential(OrderedDict(features=features, classifier=_classifier((size, *hidden))))
+        return nn.Sequential(OrderedDict(features=features, classifier=_classifier((size, *hidden), classes)))
 
 
-def description(name, *, channels=1):
+def description(name, *, channels=1, classes=10):
     """{place: module, its settings and the shapes of its parameters} of the network that `build` gives."""
     settings = ("p", "kernel_size", "stride", "padding", "dilation", "groups", "inplace")
     found = {}
-    for place, module in _skeleton(name, channels).named_modules():
+    for place, module in _skeleton(name, channels, classes).named_modules():
         words = [f"{key}={getattr(module, key)}" for key in settings if hasattr(module, key)]
         words += [f"{key} {tuple(value.shape)}" for key, value in module.named_parameters(recurse=False)]
         if not list(module.children()):
@@ -65,13 +67,14 @@ def description(name, *, channels=1):
     return found
 
 
-def build(name, seed=0, *, channels=1):
-    """An untrained network on the CPU: (n, channels, 32, 32) float images to (n, 10) logits.
+def build(name, seed=0, *, channels=1, classes=10):
+    """An untrained network on the CPU: (n, channels, 32, 32) float images to (n, classes) logits.
 
     name: one of `ARCHITECTURES`. He initialisation from a generator of its own, derived from `seed` and `name`;
-    biases 0. Dropout (p = 0.5) after every hidden fully connected ReLU. Raises ValueError for an unknown name.
+    biases 0. Dropout (p = 0.5) after every hidden fully connected ReLU. Raises ValueError for an unknown name and for
+    fewer than two classes.
     """
-    network = _skeleton(name, channels).to_empty(device="cpu")
+    network = _skeleton(name, channels, classes).to_empty(device="cpu")
     generator = torch.Generator().manual_seed(derive_seed(seed, name, "initialisation"))
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
