@@ -9,6 +9,7 @@ RUNS ?= runs
 THREADS ?=
 FORCE ?=
 SLURM =
+override RUNS := $(if $(filter ~/%,$(firstword $(RUNS))),$(subst ~/,$(HOME)/,$(RUNS)),$(RUNS))
 SCALE = $(or $(PROFILE),quick)
 
 SETTINGS = PYTHON PROFILE SEEDS DEVICE PRECISION RUNS THREADS FORCE SLURM QUICK REPO
@@ -21,13 +22,18 @@ SOLUTIONS = $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/solutions
 # where the jobs run: on this machine, or on the cluster that a Snakemake profile describes; there, what is said of
 # rules includes why Slurm refused a job
 WHERE = $(if $(SLURM),--profile "$(patsubst 1,workflow/slurm,$(SLURM))",--cores all)
-SNAKEMAKE = snakemake $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
-CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" precision="$(PRECISION)" runs="$(RUNS)"
+# Snakemake keeps a cache at home; in a container that may be a folder that cannot be written
+HOMELESS = $(if $(shell test -w ~ && echo 1),,HOME="$(CURDIR)/.snakemake/home")
+SNAKEMAKE = $(HOMELESS) snakemake $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
+CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" precision="$(PRECISION)" runs="'$(subst ','',$(RUNS))'"
 CONFIG += threads="$(or $(THREADS),$(if $(SLURM),4))" force="$(if $(FORCE),$(FORCE)@$(NOW))"
 NOW := $(shell date -u +%Y-%m-%dT%H:%M:%S+00:00)
 
+# macOS's make 3.81 does not look here for a line that needs no shell: those lines name .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH = 1
+# text is UTF-8, whatever the machine's language
+export PYTHONUTF8 = 1
 # how threads wait, as kdutils sets it: here for processes that load torch before kdutils
 ifeq ($(OMP_WAIT_POLICY)$(GOMP_SPINCOUNT),)
 export OMP_WAIT_POLICY = PASSIVE
@@ -61,7 +67,7 @@ help:
 	@echo "make clean      remove what can be remade, except runs/, data/ and results/"
 
 .venv/ready: environment.yml pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with PYTHON="; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { echo "Python 3.11.4 or newer is needed; say which with PYTHON="; exit 1; }
 	@echo "== installing into .venv (once, some minutes and 6 GB)"
 	@$(PYTHON) -m venv .venv
 	@sed -n 's/^ *- \(.*==.*\)/\1/p' environment.yml > .venv/requirements.txt
@@ -89,9 +95,9 @@ further: .venv/ready
 	@python workflow/further.py "$(PROFILE)" "$(SEEDS)" --device "$(DEVICE)" --precision "$(PRECISION)" --runs "$(RUNS)"
 
 test: .venv/ready
-	ruff check .
-	ruff format --check .
-	python -m pytest
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/python -m pytest
 
 # all of one folder of tests, also what `make test` leaves out
 test-%: .venv/ready
@@ -105,12 +111,12 @@ test-book: book
 	@touch $@
 
 bench: .venv/bench
-	@python tests/benchmarks/bench.py $(if $(QUICK),--quick)
+	@.venv/bin/python tests/benchmarks/bench.py $(if $(QUICK),--quick)
 	@$(if $(QUICK),,python workflow/pages.py)
 
 book: .venv/ready
 	@rm -rf build/book build/doctrees
-	@sphinx-build -q -W --keep-going -c docs -d build/doctrees . build/book
+	@.venv/bin/sphinx-build -q -W --keep-going -c docs -d build/doctrees . build/book
 	@rm -rf book && mv build/book book
 	@echo "open book/index.html"
 
@@ -125,19 +131,19 @@ notebooks: .venv/ready
 	@KDUTILS_PROFILE=$(or $(PROFILE),paper) python workflow/execute.py 01_data 02_teacher 03_distillation 04_mc_dropout
 
 transfer: .venv/ready
-	@python workflow/transferred.py
+	@.venv/bin/python workflow/transferred.py
 
 # the tables of both scales first, since notebook 05 sets them side by side
 figures: .venv/ready
 	@mkdir -p figures runs/reference/quick
 	@echo "== 05_calibration_and_mupe at quick"
-	@papermill notebooks/05_calibration_and_mupe.ipynb runs/reference/quick/05_calibration_and_mupe.ipynb -p profile quick --no-progress-bar --log-level ERROR
+	@.venv/bin/papermill notebooks/05_calibration_and_mupe.ipynb runs/reference/quick/05_calibration_and_mupe.ipynb -p profile quick --no-progress-bar --log-level ERROR
 	@cp runs/reference/quick/table1.json results/quick/
-	@python workflow/execute.py 05_calibration_and_mupe 06_figures 07_what_is_transferred $(SOLUTIONS)
+	@.venv/bin/python workflow/execute.py 05_calibration_and_mupe 06_figures 07_what_is_transferred $(SOLUTIONS)
 	@cp runs/reference/paper/figures/* figures/
 	@cp runs/reference/paper/table1.json runs/reference/paper/sensitivity.json results/paper/
-	@python workflow/experiment.py
-	@python workflow/pages.py
+	@.venv/bin/python workflow/experiment.py
+	@.venv/bin/python workflow/pages.py
 
 links:
 	@python3 workflow/links.py "$(REPO)"

@@ -9,6 +9,7 @@
 
 import os
 import re
+import shlex
 import sys
 
 from datetime import UTC, datetime
@@ -24,6 +25,10 @@ settings = {key: "" if given[key] is None else str(given[key]) for key in KNOWN}
 try:
     if unknown := set(config) - set(KNOWN):
         raise ValueError(f"unknown config {', '.join(sorted(unknown))}: known are {', '.join(KNOWN)}")
+    for key in ("runs", "data"):  # 007 is 7 to Snakemake, and 2026_11_25 is 20261125
+        if not isinstance(given[key] or "", str):
+            raise ValueError(f"{key} must be text, got the number {given[key]}: quote it twice, {key}=\"'…'\"")
+        settings[key] = os.path.expanduser(settings[key])
     PROFILE = resolve(settings["profile"]).name
     SEEDS = parse_seeds(settings["seeds"])
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -45,7 +50,8 @@ CONTROLS = " -p controls True" if settings["controls"] else ""
 BASE = f"{settings['runs'] or 'runs'}/{PROFILE}"
 HERE = f"{BASE}/notebooks"
 COMMON = f"-r profile {PROFILE} -r device {settings['device']} -r precision {settings['precision']}"
-COMMON += f" -r runs '{settings['runs']}' -r data '{settings['data']}'"
+WORD = {key: shlex.quote(settings[key]) for key in ("runs", "data")}  # each one word of a shell's line, or ''
+COMMON += f" -r runs {WORD['runs']} -r data {WORD['data']}"
 FIGURES = sorted(path.name for path in Path("figures").glob("figure*.*"))
 BEYOND = [name for name in FIGURES if int(re.match(r"figure(\d+)", name)[1]) > 11]  # those of 07
 FIGURES = [name for name in FIGURES if name not in BEYOND]
@@ -82,8 +88,8 @@ if FORCE and workflow.is_main_process:
 RUN = """
 echo "== {params.name}"
 export KDUTILS_FORCE='{FORCE}'
-papermill {input.notebook} {output.notebook} {COMMON} {params.more} --no-progress-bar --log-level ERROR --stdout-file - 2> >(grep -v "over TCP without encryption" >&2)
-test -s {output.proof} || {{ echo "{params.name} stopped before its last cell" >&2; exit 1; }}
+papermill {input.notebook} {output.notebook:q} {COMMON} {params.more} --no-progress-bar --log-level ERROR --stdout-file - 2> >(grep -v "over TCP without encryption" >&2)
+test -s {output.proof:q} || {{ echo "{params.name} stopped before its last cell" >&2; exit 1; }}
 """
 
 
@@ -91,8 +97,8 @@ test -s {output.proof} || {{ echo "{params.name} stopped before its last cell" >
 VARIANT = """
 echo "== {PROFILE}-{wildcards.variant}, seed {wildcards.seed}"
 export KDUTILS_FORCE='{FORCE}'
-python workflow/variant.py {PROFILE}-{wildcards.variant} {wildcards.seed} --device {settings[device]} --precision {settings[precision]} --runs '{settings[runs]}' --data '{settings[data]}'
-touch {output}
+python workflow/variant.py {PROFILE}-{wildcards.variant} {wildcards.seed} --device {settings[device]} --precision {settings[precision]} --runs {WORD[runs]} --data {WORD[data]}
+touch {output:q}
 """
 
 

@@ -10,9 +10,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-PAGES = ("index", "results", "preregistration", "choices", "costs", "made", "api", "cite")  # those that index.md places itself
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+# those that index.md places itself
+PAGES = ("index", "results", "preregistration", "choices", "costs", "made", "api", "cite")
 BADGE = r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)"
 MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg.js"
 

@@ -39,7 +39,7 @@ class Part:
 
 def default_root():
     """The data's folder unless another is given: $KDUTILS_DATA, else `data` in the repository's root."""
-    return Path(os.environ.get("KDUTILS_DATA") or project_root() / "data")
+    return Path(os.environ.get("KDUTILS_DATA") or project_root() / "data").expanduser()
 
 
 def load_mnist(root=None):
@@ -50,7 +50,7 @@ def load_mnist(root=None):
     that. Raises FileNotFoundError if a file is missing and no source answers: it says what was tried, and what to put
     where.
     """
-    return _load(fetch.MNIST, Path(root) if root else default_root())
+    return _load(fetch.MNIST, root or default_root())
 
 
 def load_fashion_mnist(root=None):
@@ -58,10 +58,11 @@ def load_fashion_mnist(root=None):
 
     Ten kinds of clothes in MNIST's sizes. Fetches, verifies and raises as `load_mnist` does.
     """
-    return _load(fetch.FASHION_MNIST, Path(root) if root else default_root() / "fashion-mnist")
+    return _load(fetch.FASHION_MNIST, root or default_root() / "fashion-mnist")
 
 
 def _load(collection, root):
+    root = Path(root).expanduser()
     raw = fetch.raw_files(collection, root, _is_ours(root))
     images, labels = {"offset": 16, "dtype": np.uint8}, {"offset": 8, "dtype": np.uint8}
     found = [
@@ -126,7 +127,7 @@ def preprocess(images):
     if images.dtype != torch.uint8 or images.ndim != 4 or max(images.shape[2:]) > SIDE:
         raise ValueError(
             f"images must be uint8 (n, channels, height, width) with sides of at most {SIDE}, "
-            f"got {images.dtype} {tuple(images.shape)}"
+            f"got {images.dtype} {tuple(images.shape)}; give others as the floats that your network takes"
         )
     left, top = ((SIDE - side) // 2 for side in (images.shape[3], images.shape[2]))
     right, bottom = SIDE - images.shape[3] - left, SIDE - images.shape[2] - top

@@ -2,11 +2,14 @@
 
 import inspect
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
 from . import models
 from .plumbing.checks import check_soft_weight, check_temperature
+
+NEVER = -(2**63)  # the label that torch would leave out
 
 
 def distillation_loss(
@@ -21,28 +24,46 @@ def distillation_loss(
     """soft_weight · T² · H(softmax(z_T / T), softmax(z_S / T)) + (1 − soft_weight) · H(labels, softmax(z_S)).
 
     H is the cross-entropy in nats, averaged over the batch. A scalar tensor, in float64 for float64 logits
-    and in float32 for anything narrower.
+    and in float32 for anything narrower. Of a perfect copy the soft term is the teacher's entropy, not 0; its gradient
+    is 0. The teacher's logits are constants: they get no gradient.
 
-    student_logits, teacher_logits: (n, classes); labels: int64 (n,). T²: without it the soft term's gradient
-    shrinks as 1/T² (Hinton et al., Section 2); `scale_by_temperature_squared=False` leaves it out.
-    ValueError for a temperature that is not finite and above 0, a soft_weight outside [0, 1], or shapes
-    that do not match.
+    student_logits, teacher_logits: (n, classes), at least two classes; labels: whole numbers (n,), tensor, array or
+    list; None with soft_weight=1. T²: without it the soft term's gradient shrinks as 1/T² (Hinton et al., Section 2);
+    `scale_by_temperature_squared=False` leaves it out. ValueError for a temperature that is not finite and above 0, a
+    soft_weight outside [0, 1], other shapes, and labels that are no classes (on a GPU, torch's error).
     """
     check_temperature(temperature)
     check_soft_weight(soft_weight)
-    if student_logits.ndim != 2 or student_logits.shape != teacher_logits.shape:
+    shape = tuple(student_logits.shape)
+    if len(shape) != 2 or shape != teacher_logits.shape or shape[0] < 1 or shape[1] < 2:
         raise ValueError(
-            "student_logits and teacher_logits must both be (n, classes), "
-            f"got {tuple(student_logits.shape)} and {tuple(teacher_logits.shape)}"
+            "student_logits and teacher_logits must both be (n, classes) of at least two classes, "
+            f"got {shape} and {tuple(teacher_logits.shape)}"
         )
-    if labels.shape != student_logits.shape[:1]:
-        raise ValueError(f"labels must be ({len(student_logits)},), got {tuple(labels.shape)}")
-    student_logits, teacher_logits = _at_least_float32(student_logits), _at_least_float32(teacher_logits)
+    student_logits, teacher_logits = _at_least_float32(student_logits), _at_least_float32(teacher_logits.detach())
+    hard = _label_term(student_logits, labels) if labels is not None or soft_weight < 1 else 0.0
     targets = torch.softmax(teacher_logits / temperature, dim=1).to(student_logits.dtype)
-    soft = F.cross_entropy(student_logits / temperature, targets)
-    hard = F.cross_entropy(student_logits, labels)
+    least = torch.finfo(student_logits.dtype).min  # a logit of −∞: 0 log 0 = 0
+    soft = F.cross_entropy((student_logits / temperature).clamp_min(least), targets)
     scale = temperature**2 if scale_by_temperature_squared else 1.0
     return soft_weight * scale * soft + (1 - soft_weight) * hard
+
+
+def _label_term(logits, labels):
+    """The cross-entropy of logits (n, classes) against labels (n,); ValueError unless each is a class."""
+    if not torch.is_tensor(labels):
+        labels = np.asarray(labels)
+        labels = torch.from_numpy(labels.astype(np.int64)).to(logits.device) if labels.dtype.kind in "iu" else labels
+    n, classes = logits.shape
+    wanted = f"labels must be ({n},) whole numbers from 0 to {classes - 1}"
+    whole = torch.is_tensor(labels) and not (labels.is_floating_point() or labels.dtype == torch.bool)
+    if not whole or labels.shape != (n,):
+        raise ValueError(f"{wanted}, got {tuple(labels.shape)} {labels.dtype}")
+    try:
+        return F.cross_entropy(logits, labels.long(), ignore_index=NEVER)
+    except IndexError:
+        outside = labels[(labels < 0) | (labels >= classes)]
+        raise ValueError(f"{wanted}, got {outside[0]} ({len(outside)} are outside)") from None
 
 
 def _at_least_float32(logits):
@@ -53,9 +74,10 @@ def soft_targets(teacher, images):
     """The teacher's logits (n, classes) on `images`, in evaluation mode and without gradient, computed once.
 
     Row i belongs to image i: index them by image, whatever the order of the batches. images: as for `models.logits`.
-    Raises ValueError if a logit is not finite.
+    Raises ValueError if a logit is not finite. Warns if they are probabilities, of a teacher that ends in a softmax.
     """
     teacher_logits = models.logits(teacher, images)
+    models.warn_of_probabilities(teacher_logits)
     if not torch.isfinite(teacher_logits).all():
         raise ValueError("the teacher's logits are not all finite: it did not train")
     return teacher_logits

@@ -1,13 +1,16 @@
 """The teacher and the three students, recovered from their parameter counts (Amara & Clark 2020)."""
 
+import warnings
 from collections import OrderedDict
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import nn
 
 from . import data
 from .plumbing import compute
+from .plumbing.checks import whole_number
 from .profiles import derive_seed
 
 ARCHITECTURES = {  # name: (features, sizes of the hidden fully connected layers)
@@ -34,28 +37,29 @@ def _features(layers, channels):
     return nn.Sequential(*modules), channels * side**2
 
 
-def _classifier(sizes):
+def _classifier(sizes, classes):
     modules = [nn.Flatten()]
     for inputs, outputs in pairwise(sizes):
         modules += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.Dropout(0.5)]
-    return nn.Sequential(*modules, nn.Linear(sizes[-1], 10))
+    return nn.Sequential(*modules, nn.Linear(sizes[-1], classes))
 
 
-def _skeleton(name, channels):
+def _skeleton(name, channels, classes):
     """The network without numbers: on the meta device nothing is initialised, and the global generator left alone."""
     if name not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {name!r}: known are {', '.join(ARCHITECTURES)}")
+    whole_number("channels", channels, minimum=1), whole_number("classes", classes, minimum=2)
     layers, hidden = ARCHITECTURES[name]
     with torch.device("meta"):
         features, size = _features(layers, channels)
-        return nn.Sequential(OrderedDict(features=features, classifier=_classifier((size, *hidden))))
+        return nn.Sequential(OrderedDict(features=features, classifier=_classifier((size, *hidden), classes)))
 
 
-def description(name, *, channels=1):
+def description(name, *, channels=1, classes=10):
     """{place: module, its settings and the shapes of its parameters} of the network that `build` gives."""
     settings = ("p", "kernel_size", "stride", "padding", "dilation", "groups", "inplace")
     found = {}
-    for place, module in _skeleton(name, channels).named_modules():
+    for place, module in _skeleton(name, channels, classes).named_modules():
         words = [f"{key}={getattr(module, key)}" for key in settings if hasattr(module, key)]
         words += [f"{key} {tuple(value.shape)}" for key, value in module.named_parameters(recurse=False)]
         if not list(module.children()):
@@ -63,13 +67,14 @@ def description(name, *, channels=1):
     return found
 
 
-def build(name, seed=0, *, channels=1):
-    """An untrained network on the CPU: (n, channels, 32, 32) float images to (n, 10) logits.
+def build(name, seed=0, *, channels=1, classes=10):
+    """An untrained network on the CPU: (n, channels, 32, 32) float images to (n, classes) logits.
 
     name: one of `ARCHITECTURES`. He initialisation from a generator of its own, derived from `seed` and `name`;
-    biases 0. Dropout (p = 0.5) after every hidden fully connected ReLU. Raises ValueError for an unknown name.
+    biases 0. Dropout (p = 0.5) after every hidden fully connected ReLU. Raises ValueError for an unknown name and for
+    fewer than two classes.
     """
-    network = _skeleton(name, channels).to_empty(device="cpu")
+    network = _skeleton(name, channels, classes).to_empty(device="cpu")
     generator = torch.Generator().manual_seed(derive_seed(seed, name, "initialisation"))
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -83,23 +88,64 @@ def parameter_count(model):
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def batch_input(images, device):
-    """A batch as a network takes it, on `device`: uint8 images preprocessed, a copy of floats as they are."""
+def check_images(model, images):
+    """The device and the floating type of `model`'s inputs; ValueError unless `images` is a tensor or array of some."""
+    if not isinstance(images, torch.Tensor | np.ndarray):
+        raise ValueError(
+            f"images must be a tensor or an array (n, …), got a {type(images).__name__}; of a DataLoader of pairs, "
+            "torch.cat([images for images, labels in loader])"
+        )
+    if len(images) == 0:
+        raise ValueError("images must hold at least one image, got none")
+    like = next(filter(torch.is_floating_point, model.parameters()), torch.empty(0))
+    return like.device, like.dtype
+
+
+def batch_input(images, device, dtype=torch.float32):
+    """A batch as a network takes it, on `device`.
+
+    uint8 images preprocessed as MNIST (`data.preprocess`), a copy of floats in `dtype`, token ids (whole numbers
+    (n, length)) as they are. Raises ValueError for others.
+    """
     images = torch.as_tensor(images).to(device)
-    return images.clone() if images.is_floating_point() else data.preprocess(images)  # the network may work in place
+    if images.is_floating_point():
+        return images.to(dtype, copy=True)  # the network may work in place
+    return images if images.dtype in (torch.int32, torch.int64) and images.ndim < 4 else data.preprocess(images)
 
 
-def logits(model, images, *, batch_size=100, dtype=torch.float32):
+def check_logits(outputs, n):
+    """A network's outputs for n images; ValueError unless they are (n, classes) of at least two classes."""
+    shape = tuple(outputs.shape) if torch.is_tensor(outputs) else type(outputs).__name__
+    if not torch.is_tensor(outputs) or outputs.ndim != 2 or len(outputs) != n or outputs.shape[1] < 2:
+        raise ValueError(f"the network's outputs must be logits ({n}, classes) of at least two classes, got {shape}")
+    return outputs
+
+
+def warn_of_probabilities(outputs):
+    """Warn if a network's outputs (n, classes) are probabilities: another softmax would be taken of them."""
+    if (outputs >= 0).all() and ((outputs.float().sum(1) - 1).abs() < 1e-3).all():
+        warnings.warn("the network's outputs are probabilities, not logits: leave out its last softmax", stacklevel=3)
+
+
+def logits(model, images, *, batch_size=100, dtype=torch.float32, preprocess=None):
     """Logits (n, classes), float32 on the model's device, in evaluation mode; puts training flags back.
 
-    images: uint8 as for `data.preprocess`, or float as the network takes them; tensor or array. dtype: computed in,
-    by autocast. batch_size: halved while the memory is too small, and printed.
+    images: tensor or array; uint8 as for `data.preprocess`, float as the network takes them in any precision, or whole
+    numbers such as token ids. preprocess: a function from a batch on the model's device to the network's input instead.
+    dtype: computed in, by autocast. batch_size: halved while the memory is too small, and printed. Raises ValueError
+    for other images, for none, and for outputs of another shape.
     """
-    device = next(model.parameters()).device
+    device, floats = check_images(model, images)
+
+    def of_batch(batch):
+        made = model(
+            preprocess(torch.as_tensor(batch).to(device)) if preprocess else batch_input(batch, device, floats)
+        )
+        return check_logits(made, len(batch)).float()
 
     def compute_all(size):
-        batches = range(0, len(images), size)
-        return torch.cat([model(batch_input(images[i : i + size], device)).float() for i in batches])
+        return torch.cat([of_batch(images[i : i + size]) for i in range(0, len(images), size)])
 
     with compute.evaluation(model), compute.autocast(device, dtype):
-        return compute.with_less_memory(compute_all, batch_size)
+        found = compute.with_less_memory(compute_all, batch_size)
+    return found.clone()  # a tensor of inference mode could not be used in a loss

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from .plumbing.checks import check_seed
-from .plumbing.machine import provenance
+from .plumbing.machine import commit, provenance
 from .plumbing.store import display_path, project_root, to_json, write_atomically
 from .profiles import parse_seeds, resolve
 from .runs import Run
@@ -35,11 +35,19 @@ def from_parameters(
     given = {"profile": profile, "seed": seed, "device": device, "precision": precision, "runs": runs, "data": data}
     more = {"seeds": seeds, "source": source, "controls": controls}
     given |= {key: value for key, value in more.items() if value is not None}
+    _show_figures()
     try:
         _check(given)
         return _open(**given, at_least=at_least)
     except ValueError as error:
         raise SettingsError(error) from None
+
+
+def _show_figures():
+    """Figures are part of a notebook, even where $MPLBACKEND names a backend without a page, as on clusters."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if hasattr(shell, "kernel") and "inline" not in os.environ.get("MPLBACKEND", "inline"):
+        shell.run_line_magic("matplotlib", "inline")
 
 
 def profile_for(device):
@@ -63,7 +71,7 @@ def _open(profile, seed, device, precision, runs, data, seeds="", source="runs",
     committed = source == "results"
     profile = os.environ.get("KDUTILS_PROFILE") or profile
     profile = resolve(profile_for(device) if profile == "auto" and not committed else profile)
-    runs = Path(runs) if runs else project_root() / "runs"
+    runs = Path(runs).expanduser() if runs else project_root() / "runs"
     root = project_root() / "results" if committed else runs
     if seeds == "":
         kept = sorted(int(path.name[5:]) for path in (root / profile.name).glob("seed-*")) if committed else []
@@ -112,7 +120,7 @@ def finish(notebook, run):
     """Print where a notebook's results come from, and write <notebook>.json: the proof that it ran to its end."""
     record = {"notebook": notebook, "seconds": round(time.perf_counter() - run.opened, 1)} | provenance()
     keep(run, f"notebooks/{notebook}.json", record)
-    origin = f"commit {record['commit']}" if record["commit"] else "outside a repository"
+    origin = f"commit {record['commit']}" if record["commit"] else commit()[1]
     print(f"{record['seconds']:.0f} s on {record['made']}, {origin}")
     for part in ("versions", "hardware"):
         print(", ".join(f"{key} {value}" for key, value in record[part].items()))

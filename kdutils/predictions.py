@@ -8,7 +8,9 @@ from .plumbing.store import from_npz, to_npz
 
 
 def entropy(probabilities):
-    """−Σ p log p over the last axis, in nats; 0 log 0 = 0."""
+    """−Σ p log p over the last axis, in nats; 0 log 0 = 0. probabilities: an array or lists."""
+    probabilities = np.asarray(probabilities)
+    probabilities = probabilities if probabilities.dtype.kind == "f" else probabilities.astype(float)
     logarithms = np.log(probabilities, where=probabilities > 0, out=np.zeros_like(probabilities))
     return -(probabilities * logarithms).sum(-1)
 

@@ -6,7 +6,7 @@ import numbers
 import re
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 
-from .plumbing.checks import check_seed, check_soft_weight, check_temperature, whole_number
+from .plumbing.checks import check_seed, check_soft_weight, check_temperature, number, whole_number
 
 
 def _of_distillation(default):
@@ -42,14 +42,15 @@ class Profile:
     def __post_init__(self):
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", self.name):
             raise ValueError(f"name must be lower-case letters, digits, '.', '_', '-', got {self.name!r}")
-        for name in ("train_images", "validation_images", "test_images", "epochs", "batch_size", "mc_passes"):
-            whole_number(name, getattr(self, name), minimum=1)
+        counts = ("train_images", "validation_images", "test_images", "epochs", "batch_size", "mc_passes")
+        plain = {name: whole_number(name, getattr(self, name), minimum=1) for name in counts}
         for name in ("peak_learning_rate", "weight_decay"):
-            value = getattr(self, name)
-            if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
-        check_temperature(self.temperature)
-        check_soft_weight(self.soft_weight)
+            wanted = "a finite number of at least 0"
+            plain[name] = number(name, getattr(self, name), wanted, lambda value: 0 <= value < math.inf)
+        plain["temperature"] = check_temperature(self.temperature)
+        plain["soft_weight"] = check_soft_weight(self.soft_weight)
+        for name, value in plain.items():  # NumPy's numbers as Python's, which JSON holds
+            object.__setattr__(self, name, value)
         for name in ("scale_by_temperature_squared", "mc_soft_targets"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
@@ -137,6 +138,8 @@ def parse_seeds(seeds):
             raise ValueError(f"seeds must be at most 10,000, got {seeds!r}")
         seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)] or seeds
     listed = seeds if isinstance(seeds, list) else [seeds]
-    if not listed or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in listed):
+    if not listed or not all(
+        isinstance(seed, numbers.Integral) and not isinstance(seed, bool) and seed >= 0 for seed in listed
+    ):
         raise ValueError(f'seeds must be like 0, "0,1,2" or "0-9", got {seeds!r}')
     return sorted({check_seed(seed) for seed in listed})

@@ -8,14 +8,14 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from . import data, models
+from . import models
 from .plumbing import checkpoint as checkpoints
 from .plumbing.compute import autocast, out_of_memory, precision, seeded
 from .plumbing.machine import in_a_notebook_page
 from .profiles import derive_seed
 
 LEARNS_WITHIN = 200  # optimiser steps; by then every network here is far above
-CHANCE = 0.15  # of validation: guessing among ten digits is right in 10 %
+MARGIN = 0.05  # of validation accuracy above guessing; among more than ten classes half of what guessing has
 
 
 def accuracy(logits, labels):
@@ -36,14 +36,15 @@ def optimiser(model, profile, steps, dtype=torch.float32):
     return checkpoints.Optimiser(adamw, cycle, torch.amp.GradScaler(device.type, enabled=dtype == torch.float16))
 
 
-def step(model, batch, loss, optimiser, dtype=torch.float32):
+def step(model, batch, loss, optimiser, dtype=torch.float32, preprocess=None):
     """Take one optimiser step on a batch; return its loss, a scalar tensor.
 
-    batch: (uint8 images, labels (n,), rows (n,): the images' numbers in the training part). loss: as for `train`.
+    batch: (images, labels (n,), rows (n,): the images' numbers in the training part). loss, preprocess: as for `train`.
     """
     images, labels, rows = batch
+    inputs = preprocess(images) if preprocess else models.batch_input(images, *models.check_images(model, images))
     with autocast(images.device, dtype):
-        logits = model(data.preprocess(images))
+        logits = model(inputs)
     batch_loss = loss(logits, labels, rows)
     optimiser.optimizer.zero_grad()
     optimiser.scaler.scale(batch_loss).backward()
@@ -62,62 +63,75 @@ def train(
     seed,
     name,
     loss=label_loss,
+    preprocess=None,
     checkpoint=None,
     settings=None,
     dtype=None,
 ):
     """Train `model` in place on its device; return (history, seconds).
 
-    train_part, validation_part: `data.Part`. loss: a function of (logits, labels, rows) of a batch, rows being the
-    images' numbers in train_part; by default that of the labels alone. name: the network's, e.g. "KD-SN2". A network
-    trained with and without distillation ("KD-") sees the same batches.
+    train_part, validation_part: `data.Part`, of images as `models.logits` takes them. preprocess: a function from a
+    batch of images on the network's device to its inputs instead. loss: a function of (logits, labels, rows) of a
+    batch, rows being the images' numbers in train_part; by default that of the labels alone. name: the network's, e.g.
+    "KD-SN2". A network trained with and without distillation ("KD-") sees the same batches.
     dtype: computed in, by autocast; by default the device's `compute.precision`.
     history: {"epochs": [{"epoch", "loss", "validation_accuracy"}, …], "step_losses": [loss of each step, …]}.
     checkpoint: a path, written after every epoch. Training resumes from a usable checkpoint whose `settings` (anything
     that JSON holds) are the same, to the same bits: each epoch's order and dropout are seeded anew.
-    Raises FloatingPointError if the loss is no longer finite, RuntimeError if the network does not learn, MemoryError
-    if a batch does not fit. Each says what to try; no checkpoint of such an epoch is written.
+    Raises ValueError for images and labels that do not fit, FloatingPointError if the loss is no longer finite,
+    RuntimeError if the network does not learn, MemoryError if a batch does not fit. Each says what to try; no
+    checkpoint of such an epoch is written.
     """
-    device = next(model.parameters()).device
+    device, _ = models.check_images(model, train_part.images)
+    images, labels = (values.to(device) for values in _checked(train_part))
     dtype = dtype or precision(device)
-    images = torch.as_tensor(train_part.images, device=device)
-    labels = torch.as_tensor(train_part.labels, device=device).long()
     steps = -(-len(images) // profile.batch_size)  # an epoch's, the last batch may be smaller
     state = optimiser(model, profile, steps * profile.epochs, dtype)
     history, seconds = {"epochs": [], "step_losses": []}, 0.0
     if checkpoint and (kept := checkpoints.resume(checkpoint, model, state, settings)):
         history, seconds = kept["history"], kept["seconds"]
         print(f"{name}: resumes after epoch {len(history['epochs'])} of {profile.epochs}")
-
     for epoch in range(len(history["epochs"]) + 1, profile.epochs + 1):
         started = time.perf_counter()
         order_seed = derive_seed(seed, name.removeprefix("KD-"), "order", epoch)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(order_seed)).to(device)
         batches = ((images[rows], labels[rows], rows) for rows in order.split(profile.batch_size))
         with seeded(derive_seed(seed, name, "dropout", epoch), device), _explained(name, profile):
-            mean_loss, losses = _epoch(model, batches, loss, state, dtype, f"{name} epoch {epoch}", len(images))
+            how, title = (dtype, preprocess), f"{name} epoch {epoch}"
+            mean_loss, losses = _epoch(model, batches, loss, state, how, title, len(images))
         spent = time.perf_counter() - started
-        validation = accuracy(models.logits(model, validation_part.images, dtype=dtype), validation_part.labels)
-        _refuse_failure(name, mean_loss, validation, epoch, steps * epoch, profile)
+        logits = models.logits(model, validation_part.images, dtype=dtype, preprocess=preprocess)
+        validation, classes = accuracy(logits, validation_part.labels), logits.shape[1]
+        _refuse_failure(name, mean_loss, validation, classes, epoch, steps * epoch, profile)
         history["epochs"].append({"epoch": epoch, "loss": mean_loss, "validation_accuracy": validation})
         history["step_losses"] += losses
         seconds += time.perf_counter() - started
         if checkpoint:
             checkpoints.save(checkpoint, model, state, history=history, seconds=seconds, settings=settings)
-        found = f"loss {mean_loss:.4f}, validation accuracy {validation:.2%}"
-        rate = f"{len(images) / spent:.0f} images/s, {spent:.0f} s"
-        print(f"{name} epoch {epoch}/{profile.epochs}: {found}, {rate}", flush=True)
+        found = f"loss {mean_loss:.4f}, validation accuracy {validation:.2%}, {len(images) / spent:.0f} images/s"
+        print(f"{name} epoch {epoch}/{profile.epochs}: {found}, {spent:.0f} s", flush=True)
     model.eval()
     return history, seconds
 
 
-def _epoch(model, batches, loss, state, dtype, title, images):
+def _checked(part):
+    """The images and the labels (n,) of a Part as tensors; ValueError unless each image has a whole number from 0."""
+    images, labels = torch.as_tensor(part.images), torch.as_tensor(part.labels)
+    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.min() < 0:
+        raise ValueError(
+            f"labels must be ({len(images)},) whole numbers from 0, got {tuple(labels.shape)} {labels.dtype}, "
+            f"the smallest {labels.min().item()}"
+        )
+    return images, labels.long()
+
+
+def _epoch(model, batches, loss, state, how, title, images):
     """Take a step on each batch: (mean loss over `images` images, [loss of each step, 5 decimals])."""
     total, losses = 0, []
     model.train()
     with _progress(title, images) as bar:
         for batch in batches:
-            losses.append(step(model, batch, loss, state, dtype))
+            losses.append(step(model, batch, loss, state, *how))
             total = total + losses[-1] * len(batch[1])
             bar.update(len(batch[1]))
     return total.item() / images, [round(value, 5) for value in torch.stack(losses).tolist()]
@@ -136,12 +150,12 @@ def _explained(name, profile):
         ) from None
 
 
-def _refuse_failure(name, loss, validation, epoch, steps, profile):
+def _refuse_failure(name, loss, validation, classes, epoch, steps, profile):
     """FloatingPointError for a loss that is not finite, RuntimeError for a network still at chance."""
     at = f"epoch {epoch} at a peak learning rate of {profile.peak_learning_rate}"
     if not loss < float("inf"):
         raise FloatingPointError(f"{name}: the loss is {loss} in {at}: try a smaller peak_learning_rate")
-    if steps >= LEARNS_WITHIN and validation < CHANCE:
+    if steps >= LEARNS_WITHIN and validation < 1 / classes + min(MARGIN, 0.5 / classes):
         raise RuntimeError(
             f"{name} does not learn: validation accuracy {validation:.2%} after {steps} steps, in {at}: try another "
             "peak_learning_rate"

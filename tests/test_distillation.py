@@ -3,6 +3,7 @@ import math
 from dataclasses import replace
 
 import kdutils as kd
+import numpy as np
 import pytest
 import torch
 from kdutils import data, distillation, models
@@ -118,13 +119,13 @@ def test_narrow_logits_are_raised_to_32_bit_before_anything_else(student_dtype, 
     assert found.item() == pytest.approx(exact.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("wrong", [0, -1, math.nan, math.inf, "4", None])
+@pytest.mark.parametrize("wrong", [0, -1, math.nan, math.inf, "4", None, True])
 def test_a_wrong_temperature_is_refused(wrong):
     with pytest.raises(ValueError, match=f"temperature must be a finite number above 0, got {wrong!r}"):
         distillation_loss(logits(0), logits(1), LABELS, temperature=wrong)
 
 
-@pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan, "0.5", None])
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan, "0.5", None, True])
 def test_a_wrong_soft_weight_is_refused(wrong):
     with pytest.raises(ValueError, match=rf"soft_weight must be a number in \[0, 1\], got {wrong!r}"):
         distillation_loss(logits(0), logits(1), LABELS, soft_weight=wrong)
@@ -137,14 +138,75 @@ def test_a_wrong_soft_weight_is_refused(wrong):
         ((1, CLASSES), (N,), "student_logits and teacher_logits must both be"),
         ((N, 1), (N,), "student_logits and teacher_logits must both be"),
         ((CLASSES,), (N,), "student_logits and teacher_logits must both be"),
-        ((N, CLASSES), (N - 1,), r"labels must be \(6,\), got \(5,\)"),
-        ((N, CLASSES), (N, 1), r"labels must be \(6,\), got \(6, 1\)"),
-        ((N, CLASSES), (N, CLASSES), r"labels must be \(6,\), got \(6, 10\)"),
+        ((N, CLASSES), (N - 1,), r"labels must be \(6,\) whole numbers from 0 to 9, got \(5,\)"),
+        ((N, CLASSES), (N, 1), r"labels must be \(6,\) whole numbers from 0 to 9, got \(6, 1\)"),
+        ((N, CLASSES), (N, CLASSES), r"labels must be \(6,\) whole numbers from 0 to 9, got \(6, 10\)"),
     ],
 )
 def test_shapes_that_do_not_match_are_refused(teacher_shape, labels_shape, message):
     with pytest.raises(ValueError, match=message):
         distillation_loss(logits(0), torch.zeros(teacher_shape), torch.zeros(labels_shape, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [LABELS.tolist(), LABELS.numpy(), LABELS.numpy().astype(np.uint8), LABELS.int(), LABELS.to(torch.uint8)],
+    ids=["list", "NumPy", "NumPy uint8", "int32", "uint8"],
+)
+def test_whole_numbers_of_every_kind_are_labels(labels):
+    assert distillation_loss(logits(0), logits(1), labels) == distillation_loss(logits(0), logits(1), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        ([3, 0, 9, 1, 1, 10], r"10 \(1 are outside\)"),
+        ([3, 0, 9, 1, -100, -1], r"-100 \(2 are outside\)"),
+        (LABELS.double(), r"\(6,\) torch.float64"),
+        (LABELS.numpy() * 1.0, r"\(6,\) float64"),
+        (LABELS > 1, r"\(6,\) torch.bool"),
+        (["a"] * 6, r"\(6,\) <U1"),
+        (3, r"\(\) "),
+        (None, r"\(\) object"),
+    ],
+)
+@pytest.mark.parametrize("soft_weight", [0, 0.5])
+def test_labels_that_are_no_classes_are_refused(labels, found, soft_weight):
+    labels = torch.tensor(labels) if isinstance(labels, list) and labels[0] == 3 else labels
+    with pytest.raises(ValueError, match=rf"labels must be \(6,\) whole numbers from 0 to 9, got {found}"):
+        distillation_loss(logits(0), logits(1), labels, soft_weight=soft_weight)
+
+
+def test_the_soft_term_alone_needs_no_labels():
+    expected = distillation_loss(logits(0), logits(1), LABELS, soft_weight=1)
+    assert distillation_loss(logits(0), logits(1), None, soft_weight=1) == expected
+
+
+def test_the_teachers_logits_get_no_gradient():
+    student, teacher = logits(0).requires_grad_(), logits(1).requires_grad_()
+    distillation_loss(student, teacher, LABELS).backward()
+    assert teacher.grad is None
+    assert student.grad.abs().max() > 0
+
+
+def test_a_logit_of_minus_infinity_leaves_loss_and_gradient_finite():
+    student, teacher = logits(0), logits(1)
+    student[:, 4] = teacher[:, 4] = -math.inf
+    expected = distillation_loss(student[:, [0, 1, 2, 3, *range(5, 10)]], teacher[:, [0, 1, 2, 3, *range(5, 10)]],
+                                 LABELS - (LABELS > 4).long())  # fmt: skip
+    student.requires_grad_()
+    found = distillation_loss(student, teacher, LABELS)
+    found.backward()
+    assert found.item() == pytest.approx(expected.item())
+    assert torch.isfinite(student.grad).all()
+
+
+def test_soft_targets_can_be_used_in_a_loss_of_any_kind(sn1, mnist):
+    images = mnist.train_images[:N]
+    targets, student = soft_targets(sn1, images), copy.deepcopy(sn1)
+    F.mse_loss(student(data.preprocess(images)), targets + 1).backward()
+    assert not targets.is_inference()
+    assert targets.add_(1).max() > targets.min()  # may be changed in place
 
 
 def test_logits_of_more_dimensions_are_refused():

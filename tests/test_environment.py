@@ -30,7 +30,7 @@ def test_the_pinned_version_is_installed(name, pinned):
 
 
 def test_python_has_a_lower_bound_and_no_upper_one():
-    assert PROJECT["requires-python"] == ">=3.11"
+    assert PROJECT["requires-python"] == ">=3.11.4"
     assert re.search(r"^ *- python=3\.11$", (ROOT / "environment.yml").read_text(), re.MULTILINE)
 
 

@@ -11,6 +11,7 @@ from kdutils.mc_dropout import predict, split
 from scipy.stats import entropy
 from torch import nn
 
+RECORDED = []  # the lists of `recorded_calls`
 SIGMAS = 5  # a standard normal goes beyond in 6 of ten million draws
 
 
@@ -68,9 +69,25 @@ class Halving(nn.Module):
         return self.dropout(x.div_(2) if self.in_place else x / 2)
 
 
+@pytest.fixture(autouse=True)
+def tried(monkeypatch):
+    """`predict` first tries a network on two images; afterwards the lists of `recorded_calls` are empty again."""
+    RECORDED.clear()
+    tried = mc_dropout._tried
+
+    def forgotten(model, batch):
+        found = tried(model, batch)
+        for calls in RECORDED:
+            calls.clear()
+        return found
+
+    monkeypatch.setattr(mc_dropout, "_tried", forgotten)
+
+
 def recorded_calls(module):
     """A list that fills with (training flag, input, output) of every call."""
     calls = []
+    RECORDED.append(calls)
     module.register_forward_hook(
         lambda m, inputs, output: calls.append((m.training, inputs[0].clone(), output.clone()))
     )
@@ -339,9 +356,9 @@ def test_a_first_module_that_works_in_place_leaves_the_images_alone(images, firs
 @pytest.mark.parametrize("passes", [10, 1000])
 def test_what_runs_at_once_does_not_grow_with_the_passes(sn1, mnist, passes):
     network = copy.deepcopy(sn1)
-    sizes = []
-    network.classifier[-1].register_forward_hook(lambda m, inputs, output: sizes.append(inputs[0].numel()))
+    calls = recorded_calls(network.classifier[-1])
     predict(network, mnist.test_images[:10], passes=passes)
+    sizes = [inputs.numel() for _, inputs, _ in calls]
     assert max(sizes) <= mc_dropout.CHUNK == 1_000_000
     assert sum(sizes) == (passes + 1) * 10 * 1280
 
@@ -533,8 +550,7 @@ def test_networks_of_torchvision_run_whole_and_say_so(build, size):
 
 def test_a_network_whose_steps_have_hooks_is_not_taken_apart(images):
     network = small_network()
-    called = []
-    network.register_forward_hook(lambda *_: called.append(True))
+    called = recorded_calls(network)
     with pytest.warns(UserWarning, match="every pass runs all of it"):
         predict(network, images, passes=5)
     assert len(called) == 6

@@ -3,6 +3,7 @@ import json
 import math
 
 import kdutils as kd
+import numpy as np
 import pytest
 from checkout import ROOT
 from kdutils.plumbing.checks import check_soft_weight, check_temperature, whole_number
@@ -89,14 +90,29 @@ def test_counts_are_positive_whole_numbers(field, wrong):
         variant(**{field: wrong})
 
 
+def test_numbers_of_numpy_become_pythons_which_json_holds():
+    given = {
+        "epochs": np.int64(3),
+        "mc_passes": np.uint8(4),
+        "weight_decay": np.float32(0.5),
+        "soft_weight": np.int64(1),
+    }
+    found = dataclasses.asdict(variant(name="mine", **given, temperature=np.float64(2)))
+    assert json.loads(json.dumps(found)) == found
+    assert {key: found[key] for key in given} == {"epochs": 3, "mc_passes": 4, "weight_decay": 0.5, "soft_weight": 1}
+    with pytest.raises(ValueError, match="mc_soft_targets must be True or False"):
+        variant(mc_soft_targets=np.bool_(True))
+    assert parse_seeds([np.int64(2), 0]) == [0, 2]
+
+
 @pytest.mark.parametrize("field", ["peak_learning_rate", "weight_decay"])
-@pytest.mark.parametrize("wrong", [-1e-4, math.nan, math.inf, "0.1"])
+@pytest.mark.parametrize("wrong", [-1e-4, math.nan, math.inf, "0.1", True])
 def test_rates_are_finite_and_not_negative(field, wrong):
     with pytest.raises(ValueError, match=field):
         variant(**{field: wrong})
 
 
-@pytest.mark.parametrize("wrong", [0, -1, math.nan, math.inf, "4", None])
+@pytest.mark.parametrize("wrong", [0, -1, math.nan, math.inf, "4", None, True])
 def test_temperature_is_finite_and_above_0(wrong):
     with pytest.raises(ValueError, match="temperature"):
         variant(temperature=wrong)
@@ -104,7 +120,7 @@ def test_temperature_is_finite_and_above_0(wrong):
         check_temperature(wrong)
 
 
-@pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan, "0.5", None])
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan, "0.5", None, True])
 def test_soft_weight_is_in_0_to_1(wrong):
     with pytest.raises(ValueError, match="soft_weight"):
         variant(soft_weight=wrong)

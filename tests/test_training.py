@@ -192,6 +192,23 @@ def test_with_and_without_distillation_see_the_same_batches(trained, batches, te
     assert not same_weights(plain, distilled)
 
 
+def test_tied_weights_have_a_checkpoint(parts, tiny, scratch, capsys):
+    def tied():
+        network = perceptron()
+        network.append(nn.Linear(10, 10)).append(nn.Linear(10, 10))
+        network[-1].weight = network[-2].weight
+        return network
+
+    one = replace(tiny, name="one", epochs=1)
+    checkpoint, options = scratch / "checkpoint.safetensors", {"seed": 0, "name": "tied", "settings": 1}
+    straight, resumed = tied(), tied()
+    train(straight, parts["train"], parts["validation"], one, checkpoint=checkpoint, **options)
+    train(resumed, parts["train"], parts["validation"], one, checkpoint=checkpoint, **options)
+    assert "resumes after epoch 1 of 1" in capsys.readouterr().out
+    assert same_weights(resumed, straight)
+    assert resumed[-1].weight is resumed[-2].weight
+
+
 @pytest.mark.parametrize("stop_in", ["the second epoch's training", "the second epoch's validation"])
 @pytest.mark.parametrize("name", ["SN1", "KD-SN1"])
 def test_an_interrupted_training_goes_on_to_the_same_weights(

@@ -24,7 +24,7 @@ REASONS = {  # what a manifest says of how a network was made, and may explain o
 
 def runs_in(root, profile):
     """The Runs of a profile's seeds in `root` that have all of Table 1's predictions."""
-    seeds = sorted(int(path.name[5:]) for path in (Path(root) / profile).glob("seed-*"))
+    seeds = sorted(int(path.name[5:]) for path in (Path(root).expanduser() / profile).glob("seed-*"))
     found = [Run(profile, seed, root, read_only=True) for seed in seeds]
     return [run for run in found if all(map(run.has, TABLE_1))]
 

@@ -14,17 +14,19 @@ PLACE = ROOT / "pyproject.toml"  # where the address stands; all else repeats it
 
 def address():
     """owner/name, as pyproject.toml has it."""
-    return re.search(r'Repository = "https://github\.com/([^"]+)"', PLACE.read_text())[1]
+    return re.search(r'Repository = "https://github\.com/([^"]+)"', PLACE.read_text(encoding="utf-8"))[1]
 
 
 def main(new):
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", new):
         raise SystemExit(f"REPO must be owner/name, got {new!r}")
     old = address()
-    listed = subprocess.run(["git", "grep", "-lIF", old], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "grep", "-lIF", old], cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     for name in listed.stdout.splitlines():
         path = ROOT / name
-        path.write_text(path.read_text().replace(old, new))
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8", newline="\n")
         print(name)
 
 

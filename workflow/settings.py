@@ -32,7 +32,9 @@ def attempt(rate, epochs):
 
 
 def main():
-    wanted = json.loads((RESULTS / "paper_table1.json").read_text())["networks"]["TN"]["validation_accuracy"]
+    wanted = json.loads((RESULTS / "paper_table1.json").read_text(encoding="utf-8"))["networks"]["TN"][
+        "validation_accuracy"
+    ]
     tries = [attempt(rate, EPOCHS[0]) for rate in RATES]
     best = max(tries, key=lambda found: found["validation_accuracy"])
     for epochs in EPOCHS[1:]:

@@ -20,8 +20,8 @@ class Optimiser(NamedTuple):
 
 
 def to_safetensors(tensors):
-    """A dict of tensors as the bytes of a safetensors file."""
-    return safetensors.save({key: value.cpu().contiguous() for key, value in tensors.items()})
+    """A dict of tensors as the bytes of a safetensors file; tied ones, which share memory, are each stored whole."""
+    return safetensors.save({key: value.cpu().contiguous().clone() for key, value in tensors.items()})
 
 
 def from_safetensors(content):

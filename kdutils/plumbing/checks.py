@@ -20,16 +20,21 @@ def check_seed(value):
     return int(value)
 
 
+def number(name, value, wanted, fits):
+    """`value` as a float or an int; ValueError naming `name` and what is wanted unless it is a number that `fits`."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not fits(value):
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
+
+
 def check_temperature(value):
-    """ValueError unless `value` is a finite number above 0."""
-    if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
-        raise ValueError(f"temperature must be a finite number above 0, got {value!r}")
+    """`value` as a number; ValueError unless it is finite and above 0."""
+    return number("temperature", value, "a finite number above 0", lambda value: 0 < value < math.inf)
 
 
 def check_soft_weight(value):
-    """ValueError unless `value` is a number in [0, 1]."""
-    if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-        raise ValueError(f"soft_weight must be a number in [0, 1], got {value!r}")
+    """`value` as a number; ValueError unless it is in [0, 1]."""
+    return number("soft_weight", value, "a number in [0, 1]", lambda value: 0 <= value <= 1)
 
 
 def check_confidence(name, confidence):

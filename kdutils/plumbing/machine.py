@@ -21,7 +21,7 @@ def available_threads(quota=Path("/sys/fs/cgroup/cpu.max")):
     """Processors that this process may use: of the machine's, its container's `quota` and Slurm's, the fewest."""
     granted = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()]
     with contextlib.suppress(OSError, ValueError):  # no such container; "max": no limit
-        share, period = quota.read_text().split()
+        share, period = quota.read_text(encoding="utf-8").split()
         granted.append(-(-int(share) // int(period)))
     with contextlib.suppress(KeyError, ValueError):
         granted.append(int(os.environ["SLURM_CPUS_PER_TASK"]))
@@ -43,8 +43,15 @@ def use_available_threads(threads_spin):
 
 
 def in_a_notebook_page():
-    """Whether this is the kernel of a notebook that somebody looks at, in Jupyter or Colab, not a headless run."""
-    return "JPY_SESSION_NAME" in os.environ or "COLAB_RELEASE_TAG" in os.environ
+    """Whether this is the kernel of a notebook that somebody looks at, in Jupyter or Colab, not a headless run.
+
+    A run that was started from a page inherits the page's variables. But then a program in Python asks, not a page:
+    it numbers its messages, as in "…_<process>_<number>".
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    asked = shell.get_parent().get("header", {}).get("msg_id", "") if hasattr(shell, "get_parent") else ""
+    marked = "JPY_SESSION_NAME" in os.environ or "COLAB_RELEASE_TAG" in os.environ
+    return marked and not re.search(r"_\d+_\d+$", asked)
 
 
 class Stopped(KeyboardInterrupt):
@@ -73,23 +80,36 @@ def stoppable(message):
             signal.signal(signal.SIGTERM, before)
 
 
+def commit():
+    """(the commit of this project, None) or (None, why there is none, in one line). "+": kdutils differs from it."""
+    root = project_root()
+    git = ["git", "-C", str(root)]
+    try:
+        found = _output(*git, "rev-parse", "--show-toplevel", "HEAD").splitlines()
+        if len(found) < 2 or Path(found[0]).resolve() != root.resolve():  # of a repository around this folder
+            return None, "outside a repository"
+        return found[1] + ("+" if _output(*git, "status", "--porcelain", "kdutils") else ""), None
+    except FileNotFoundError:
+        return None, "git is not installed"
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr.strip() or f"exit {error.returncode}").splitlines()[0]
+        return None, "outside a repository" if "not a git repository" in said else f"git says: {said}"
+
+
 def provenance():
     """Where a result comes from: {"made", "commit", "versions", "hardware"}, without names or paths of the machine.
 
-    The commit ends in "+" if kdutils differs from it. It is None outside a repository.
+    The commit ends in "+" if kdutils differs from it. It is None where there is none: `commit` says why.
     """
-    git = ["git", "-C", str(project_root())]
-    commit = _output(*git, "rev-parse", "HEAD")
-    if commit and _output(*git, "status", "--porcelain", "kdutils"):
-        commit += "+"
-    processor = re.search(r"model name\s*: (.+)", _output("cat", "/proc/cpuinfo") or "")
+    cpus = Path("/proc/cpuinfo")
+    processor = re.search(r"model name\s*: (.+)", cpus.read_text(encoding="utf-8") if cpus.exists() else "")
     hardware = {"system": platform.system(), "processor": processor[1] if processor else platform.processor()}
     if torch := sys.modules.get("torch"):
         hardware["threads"] = torch.get_num_threads()
         hardware |= {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit,
+        "commit": commit()[0],
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "hardware": hardware | {"cores": os.cpu_count()},
     }
@@ -103,8 +123,5 @@ def _version(package):
 
 
 def _output(*command):
-    """What `command` prints, stripped; None if it fails or is not installed."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    """What `command` prints, stripped."""
+    return subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout.strip()

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def write_atomically(path, content):
 
     Raises an OSError of one line that names the path and the space needed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # machines may share the folder
     with _named_in_errors(path, len(content)):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
