@@ -22,12 +22,16 @@ class ReliabilityBins:
 
 
 def bin_index(confidence, n_bins, equal_mass=False):
-    """The number (n,) of each confidence's bin, from 0: equal bins (lower, upper], or bins of equally many images."""
+    """The number (n,) of each confidence's bin, from 0: equal bins (lower, upper], or bins of equally many images.
+
+    Of these each would end where its number of images is reached. Equal confidences stay together, in the bin of their
+    middle image; so the order of the images has no effect, and a bin may be smaller, or empty.
+    """
     if equal_mass:
-        order, index = np.argsort(confidence, kind="stable"), np.empty(len(confidence), int)
-        for b, inside in enumerate(np.array_split(order, n_bins)):
-            index[inside] = b
-        return index
+        _, value, count = np.unique(confidence, return_inverse=True, return_counts=True)
+        middle = np.cumsum(count) - (count + 1) // 2  # place of a value's middle image in order of confidence
+        sizes = [len(part) for part in np.array_split(confidence, n_bins)]
+        return np.repeat(np.arange(n_bins), sizes)[middle][value]
     edges = (np.arange(n_bins + 1) / n_bins).astype(confidence.dtype)
     return (np.searchsorted(edges, confidence, side="left") - 1).clip(min=0)  # 0 belongs to the first bin
 
@@ -69,7 +73,8 @@ def debiased_squared_error(confidence, correct, n_bins=15):
     """Σ_b (n_b / n) · [(acc_b − conf_b)² − acc_b (1 − acc_b) / (n_b − 1)] over bins of equally many images.
 
     The second term takes off what chance adds (Kumar, Liang & Ma 2019); so it may be below 0, and is not clipped.
-    Arguments as for `reliability_bins`, with at least two images a bin.
+    Arguments as for `reliability_bins`, with at least two images a bin on average; a bin that equal confidences left
+    with one has no second term.
     """
     n_bins = whole_number("n_bins", n_bins, minimum=1)
     confidence = check_confidence("confidence", confidence)
@@ -77,8 +82,10 @@ def debiased_squared_error(confidence, correct, n_bins=15):
     if len(confidence) < 2 * n_bins:
         raise ValueError(f"confidence must hold at least {2 * n_bins} images for {n_bins} bins, got {len(confidence)}")
     count, confident, right = _sums(confidence, correct, n_bins, equal_mass=True)
-    accuracy, gap = right / count, (right - confident) / count
-    return float((count * (gap**2 - accuracy * (1 - accuracy) / (count - 1))).sum() / len(confidence))
+    some = np.maximum(count, 1)
+    accuracy, gap = right / some, (right - confident) / some
+    chance = accuracy * (1 - accuracy) / np.maximum(count - 1, 1)
+    return float((count * (gap**2 - chance)).sum() / len(confidence))
 
 
 def ks_error(confidence, correct):

@@ -260,12 +260,35 @@ def test_ece_of_equally_many_images_agrees_with_uncertainty_calibration(seed):
 
 
 def test_bins_of_equally_many_images_differ_by_one_at_most():
-    confidence = np.random.default_rng(0).permutation(np.repeat([0.2, 0.9], 51))
+    confidence = np.random.default_rng(0).random(102)
     index = bin_index(confidence, 10, equal_mass=True)
     count = np.bincount(index)
     assert len(count) == 10
     assert count.max() - count.min() == 1
-    assert confidence[index == 0].max() <= confidence[index == 9].min()
+    assert confidence[index == 0].max() < confidence[index == 9].min()
+
+
+@pytest.mark.parametrize("order", ["sorted by label", "shuffled"])
+@pytest.mark.parametrize("n_bins", [1, 3, 10, 15])
+def test_equal_confidences_are_not_torn_apart_by_the_order_of_the_images(order, n_bins):
+    confidence, correct = np.full(1000, 0.5), np.repeat([False, True], 500)
+    if order == "shuffled":
+        correct = np.random.default_rng(0).permutation(correct)
+    assert expected_calibration_error(confidence, correct, n_bins, equal_mass=True) == 0
+    assert debiased_squared_error(confidence, correct, n_bins) == pytest.approx(-0.25 / 999)
+
+
+@given(answers(), st.integers(1, 12), st.randoms(use_true_random=False))
+def test_bins_of_equally_many_images_do_not_depend_on_their_order(answers, n_bins, random):
+    confidence = answers[0].round(1)
+    order = random.sample(range(len(confidence)), len(confidence))
+    index = bin_index(confidence, n_bins, equal_mass=True)
+    np.testing.assert_array_equal(bin_index(confidence[order], n_bins, equal_mass=True), index[order])
+    in_order = np.argsort(confidence, kind="stable")
+    assert (np.diff(index[in_order]) >= 0).all()
+    assert all(len(set(index[confidence == value])) == 1 for value in confidence)
+    if len(confidence) >= 2 * n_bins:
+        assert np.isfinite(debiased_squared_error(confidence, answers[1], n_bins))
 
 
 @pytest.mark.parametrize("seed", range(3))
