@@ -9,7 +9,7 @@ from .plumbing.store import display_path
 
 REMEDY = "Delete that folder, remake it with FORCE=1 (in Python: force='1'), or give the profile another name."
 PACKAGE = Path(__file__).resolve().parent
-PREDICTION = ("data", "models", "mc_dropout", "predictions", "plumbing/compute")
+PREDICTION = ("data", "models", "mc_dropout", "predictions", "plumbing/compute", "plumbing/dropout")
 DECIDES = {  # the modules whose code decides weights, those whose code decides predictions, and those on shifts
     "training": ("data", "models", "distillation", "training", "plumbing/compute"),
     "prediction": PREDICTION,

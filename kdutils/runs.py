@@ -66,7 +66,7 @@ class Run:
     ):
         self.profile = resolve(profile)
         self.seed = check_seed(seed)
-        self.root = Path(root) if root else project_root() / "runs"
+        self.root = Path(root).expanduser() if root else project_root() / "runs"
         for what, value, known in (("device", device, DEVICES), ("precision", precision, PRECISIONS)):
             if value not in known:
                 raise ValueError(f"unknown {what} {value!r}: known are {', '.join(known)}")

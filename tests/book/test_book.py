@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 SHOTS = ROOT / "build" / "screenshots"
 OUTSIDE = ("https://github.com/", "https://colab.research.google.com/", "https://snakemake.readthedocs.io")
+OUTSIDE += ("https://doi.org/", "https://arxiv.org/", "https://jmlr.org/")
 PAGES = [path.relative_to(BOOK).as_posix() for path in sorted(BOOK.rglob("*/*.html")) if "_static" not in path.parts]
 PAGES = [name for name in PAGES if "/" in name] + ["search.html"]
 NOTEBOOKS = sorted(path.relative_to(ROOT) for path in (ROOT / "notebooks").glob("**/[!.]*.ipynb"))
