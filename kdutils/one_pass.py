@@ -17,6 +17,7 @@ from .mc_dropout import MCPrediction
 from .predictions import entropy
 from .profiles import derive_seed
 from .recipes import KINDS
+from .shifts import warp
 
 ROTATION = math.radians(25)  # the largest of a view, either way
 SCALE, SHEAR, SHIFT = 0.2, 0.15, 0.2  # likewise; shift in half sides
@@ -51,19 +52,6 @@ def _view(pixels, seed, kinds):
             view = view + 255 * NOISE * spread * torch.randn(view.shape, generator=generator)
         done.append(view.round().clamp(0, 255).to(torch.uint8))
     return torch.cat(done).numpy()
-
-
-def warp(images, angle, scale, shear, shift):
-    """Float images (n, channels, height, width), each mapped by its own numbers, bilinearly; what comes in is 0.
-
-    angle (n,): in radians, counter-clockwise. scale (n,): above 1 it enlarges. shear (n,): along a diagonal, symmetric,
-    so that it adds no rotation. shift (n, 2): to the left and up, in half sides.
-    """
-    cos, sin = angle.cos() / scale, angle.sin() / scale
-    rows = (cos + shear * sin, shear * cos - sin, shift[:, 0]), (sin + shear * cos, cos - shear * sin, shift[:, 1])
-    theta = torch.stack([torch.stack(row, 1) for row in rows], 1)  # (n, 2, 3)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
 
 
 def description(architecture, *, dropout, channels=1):

@@ -14,7 +14,7 @@ DECIDES = {  # the modules whose code decides weights, those whose code decides 
     "training": ("data", "models", "distillation", "training", "plumbing/compute"),
     "prediction": PREDICTION,
     "shifts": (*PREDICTION, "shifts"),
-    "one_pass": ("one_pass",),  # both, of the networks of `recipes.ONE_PASS`
+    "one_pass": ("one_pass", "shifts"),  # both, of the networks of `recipes.ONE_PASS`
 }
 
 

@@ -57,13 +57,31 @@ def rotated(images, degrees):
     """uint8 images (n, channels, height, width) turned anticlockwise about their centres: bilinear, black beyond."""
     import torch
 
-    n, _, height, width = images.shape
-    angle = np.deg2rad(degrees)
-    turn = [[np.cos(angle), -np.sin(angle) * height / width, 0], [np.sin(angle) * width / height, np.cos(angle), 0]]
-    turn = torch.tensor(turn).expand(n, 2, 3)  # where in the image a place of the result lies
-    grid = torch.nn.functional.affine_grid(turn, images.shape, align_corners=False)
-    found = torch.nn.functional.grid_sample(torch.as_tensor(images).double(), grid, align_corners=False)
-    return _uint8(found.numpy())
+    angle = torch.tensor([np.deg2rad(degrees)])
+    none = torch.zeros(1, 2).to(angle)
+    turned = warp(torch.as_tensor(images).double(), angle, 1, none[:, 0], none)
+    return _uint8(turned.numpy())
+
+
+def warp(images, angle, scale, shear, shift):
+    """Float images (n, channels, height, width), each mapped by its own numbers, bilinearly; what comes in is 0.
+
+    angle (n,): in radians, anticlockwise. scale (n,): above 1 it enlarges. shear (n,): along a diagonal, symmetric, so
+    that it adds no rotation. shift (n, 2): to the left and up, in half sides. One of each serves for all images.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    ratio = images.shape[2] / images.shape[3]  # places are counted in half sides
+    cos, sin = angle.cos() / scale, angle.sin() / scale
+    rows = (
+        (cos + shear * sin, (shear * cos - sin) * ratio, shift[:, 0]),
+        ((sin + shear * cos) / ratio, cos - shear * sin, shift[:, 1]),
+    )
+    theta = torch.stack([torch.stack(row, 1) for row in rows], 1)  # where in the image a place of the result lies
+    theta = theta.expand(len(images), 2, 3)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
 
 
 def _digits():

@@ -28,7 +28,7 @@ MAY_IMPORT = {  # module: modules of ours that it may import, beside those that 
     "plumbing.source": [],
     "origin": ["plumbing.source", "plumbing.store"],
     "shifts": ["data", "profiles"],
-    "one_pass": ["mc_dropout", "recipes"],
+    "one_pass": ["mc_dropout", "recipes", "shifts"],
     "making": ["origin", "distillation", "training", "one_pass", "shifts"],
     "runs": ["making"],
     "notebook": ["runs"],
