@@ -10,7 +10,7 @@ from pathlib import Path
 from .plumbing.checks import check_seed
 from .plumbing.machine import commit, provenance
 from .plumbing.store import display_path, project_root, to_json, write_atomically
-from .profiles import parse_seeds, resolve
+from .profiles import parse_seeds, resolve, seeds_in
 from .runs import Run
 
 
@@ -74,7 +74,7 @@ def _open(profile, seed, device, precision, runs, data, seeds="", source="runs",
     runs = Path(runs).expanduser() if runs else project_root() / "runs"
     root = project_root() / "results" if committed else runs
     if seeds == "":
-        kept = sorted(int(path.name[5:]) for path in (root / profile.name).glob("seed-*")) if committed else []
+        kept = seeds_in(root / profile.name) if committed else []
         seeds = kept or [check_seed(seed)]
     numbers = parse_seeds(seeds)
     if len(numbers) < at_least:

@@ -1,6 +1,7 @@
 """Our own claims about what is transferred, P1 to P8, fixed on explored seeds to be judged on fresh ones."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -37,19 +38,15 @@ class Need(NamedTuple):
 def _share(*names):
     """Measures κ of a network; of two networks, the difference."""
 
-    def measure(study):
-        rows = [study.field(name, "confidence") for name in (*names, "TN")]
-        return jackknife(
-            lambda *rows: _difference(*(transfer.own_teacher_share(s, rows[-1]) for s in rows[:-1])), *rows
-        )
+    def share(*rows):
+        *students, teachers = rows
+        first, *rest = (transfer.own_teacher_share(own, teachers) for own in students)
+        return first - sum(rest)
 
-    return measure
-
-
-def _difference(first, second=0.0):
-    return first - second
+    return lambda study: jackknife(share, *(study.field(name, "confidence") for name in (*names, "TN")))
 
 
+@lru_cache(maxsize=1)  # three conditions of a study ask for it
 def recalibrated_gain(study):
     """The Measure (seeds, seeds) of SN2's gain, student i recalibrated to teacher j."""
     plain, distilled = (transferred.recalibrated_mupe(study, name) for name in ("SN2", "KD-SN2"))
@@ -140,10 +137,6 @@ def conditions(studies):
     }
 
 
-def _rounded(row):
-    return row | {"mean": transferred.rounded(row["mean"]), "interval": list(map(transferred.rounded, row["interval"]))}
-
-
 def record(studies):
     """[{"claim", "says", "controlled", "p", "conditions"}] of our claims, as the record of `claims` has them.
 
@@ -157,7 +150,7 @@ def record(studies):
             "says": CLAIMS[claim],
             "controlled": controlled,
             "p": transferred.rounded(p),
-            "conditions": [_rounded(condition.record()) for condition in own],
+            "conditions": transferred.rounded([condition.record() for condition in own]),
         }
         for (claim, own), (p, controlled) in zip(found.items(), judged, strict=True)
     ]

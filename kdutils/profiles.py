@@ -130,6 +130,11 @@ def derive_seed(seed, *purpose):
     return int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big") >> 1
 
 
+def seeds_in(folder):
+    """The seeds of a profile's folder, those of its folders seed-<seed>, sorted."""
+    return sorted(int(path.name.removeprefix("seed-")) for path in folder.glob("seed-*"))
+
+
 def parse_seeds(seeds):
     """Whole numbers from 0, a list of them, or text such as "0-9" or "0,2,5-7", as a sorted list; else ValueError."""
     if isinstance(seeds, str) and re.fullmatch(r" *\d+(-\d+)? *(, *\d+(-\d+)? *)*", seeds):

@@ -28,17 +28,16 @@ class Found(NamedTuple):
 
     def record(self):
         """It as the record holds it."""
-        low_high = self.estimate.bounds()
-        return {
-            "mean": rounded(self.estimate.mean),
-            "interval": low_high and list(map(rounded, low_high)),
-            "per_seed": list(map(rounded, self.per_seed)),
-        }
+        return rounded(self.estimate.record() | {"per_seed": self.per_seed.astype(float).tolist()})
 
 
 def rounded(value):
-    """A number as the record holds it."""
-    return float(f"{value:.{DIGITS}g}")
+    """Numbers in dicts and lists as the record holds them; all else as it is."""
+    if isinstance(value, dict):
+        return {key: rounded(own) for key, own in value.items()}
+    if isinstance(value, list):
+        return list(map(rounded, value))
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def found(measure):

@@ -37,6 +37,26 @@ def scratch(tmp_path):
 
 
 @pytest.fixture
+def interrupt(monkeypatch):
+    """A function: train a Run's network until the given batch, counted from 0, and interrupt it there."""
+
+    def train(run, name, batch):
+        preprocess, batches = kd.data.preprocess, iter(range(100))
+
+        def interrupted(images):
+            if torch.is_grad_enabled() and next(batches) == batch:
+                raise KeyboardInterrupt
+            return preprocess(images)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kd.data, "preprocess", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                run.network(name)
+
+    return train
+
+
+@pytest.fixture
 def repository(scratch, monkeypatch):
     """An empty repository as the working directory."""
     (scratch / "notebooks").mkdir()

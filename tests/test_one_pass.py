@@ -381,22 +381,8 @@ def test_a_manifest_says_by_which_recipe_and_of_which_teacher(one, finished_run)
         assert "one_pass" not in found["origin"]
 
 
-def interrupt_in_the_second_epoch(run, name, monkeypatch):
-    preprocess, batches = data.preprocess, iter(range(100))
-
-    def interrupted(images):
-        if torch.is_grad_enabled() and next(batches) == 10:
-            raise KeyboardInterrupt
-        return preprocess(images)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(data, "preprocess", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            run.network(name)
-
-
-def test_an_interrupted_student_resumes_to_the_same_bits(one, begun, monkeypatch, capsys):
-    interrupt_in_the_second_epoch(begun(), "ONE-SN1", monkeypatch)
+def test_an_interrupted_student_resumes_to_the_same_bits(one, begun, interrupt, capsys):
+    interrupt(begun(), "ONE-SN1", batch=10)
     assert read(begun(), "ONE-SN1")["outputs"] == {}
     answered = begun().predictions("ONE-SN1")
     assert "ONE-SN1: resumes after epoch 1 of 3" in capsys.readouterr().out
@@ -404,8 +390,8 @@ def test_an_interrupted_student_resumes_to_the_same_bits(one, begun, monkeypatch
     np.testing.assert_array_equal(answered.mc_mean, one.predictions("ONE-SN1").mc_mean)
 
 
-def test_a_checkpoint_of_another_recipe_is_not_resumed(begun, monkeypatch, capsys):
-    interrupt_in_the_second_epoch(begun(), "ONE-SN1", monkeypatch)
+def test_a_checkpoint_of_another_recipe_is_not_resumed(begun, interrupt, capsys):
+    interrupt(begun(), "ONE-SN1", batch=10)
     time.sleep(1.1)  # the times in manifests are whole seconds
     begun(replace(SMALL, loss="cross_entropy"), force="ONE-SN1").network("ONE-SN1")
     assert "belongs to other settings: training starts from the beginning" in capsys.readouterr().out

@@ -274,23 +274,9 @@ def test_a_network_starts_from_the_weights_of_its_runs_seed(tiny, scratch, monke
         kd.Run(tiny, seed, scratch, device="cpu").network("SN1")
 
 
-def interrupt_in_the_second_epoch(run, name, monkeypatch):
-    preprocess, batches = data.preprocess, iter(range(100))
-
-    def interrupted(images):
-        if torch.is_grad_enabled() and next(batches) == 4:
-            raise KeyboardInterrupt
-        return preprocess(images)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(data, "preprocess", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            run.network(name)
-
-
-def test_an_interrupted_network_is_gone_on_with_to_the_same_weights(finished_run, copied, monkeypatch, capsys):
+def test_an_interrupted_network_is_gone_on_with_to_the_same_weights(finished_run, copied, interrupt, capsys):
     run = copied("TN")
-    interrupt_in_the_second_epoch(run, "KD-SN1", monkeypatch)
+    interrupt(run, "KD-SN1", batch=4)
     assert set(files(run.folder / "KD-SN1")) == {"manifest.json", "checkpoint.safetensors"}
     assert read(run, "KD-SN1")["outputs"] == {}
 
@@ -305,9 +291,9 @@ def test_an_interrupted_network_is_gone_on_with_to_the_same_weights(finished_run
     ("changed", "said"),
     [("train", r"made from other data \(train\)"), ("teacher", "distilled from another TN")],
 )
-def test_a_network_begun_with_other_data_or_another_teacher_is_not_gone_on_with(copied, monkeypatch, changed, said):
+def test_a_network_begun_with_other_data_or_another_teacher_is_not_gone_on_with(copied, interrupt, changed, said):
     run = copied("TN")
-    interrupt_in_the_second_epoch(run, "KD-SN1", monkeypatch)
+    interrupt(run, "KD-SN1", batch=4)
     edit_manifest(run, "KD-SN1", inputs=read(run, "KD-SN1")["inputs"] | {changed: "0" * 64})
     with pytest.raises(ValueError, match=f"KD-SN1 was {said}"):
         run.network("KD-SN1")
@@ -698,11 +684,11 @@ def test_what_other_settings_made_can_be_forced(finished_run, copied):
         run.predictions("SN1")
 
 
-def test_the_old_stays_until_the_new_is_whole(finished_run, copied, monkeypatch, capsys):
+def test_the_old_stays_until_the_new_is_whole(finished_run, copied, interrupt, capsys):
     run = copied("SN1")
     time.sleep(1.1)
     forced = kd.Run(run.profile, 0, run.root, device="cpu", force="SN1")
-    interrupt_in_the_second_epoch(forced, "SN1", monkeypatch)
+    interrupt(forced, "SN1", batch=4)
     again = kd.Run(run.profile, 0, run.root, device="cpu")
     np.testing.assert_array_equal(again.predictions("SN1").mc_mean, finished_run.predictions("SN1").mc_mean)
     capsys.readouterr()

@@ -3,6 +3,7 @@
 python workflow/pages.py    writes it into README.md and docs/
 """
 
+import functools
 import json
 import re
 
@@ -26,7 +27,7 @@ def cost(record):
     spent = {}  # (threads, precision, processor): minutes of each seed
     for seed in record["seeds"]:
         paths = sorted((ROOT / "results" / record["profile"] / f"seed-{seed}").glob("*/manifest.json"))
-        made = [json.loads(path.read_text()) for path in paths]
+        made = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         hardware = made[0]["hardware"]
         kind = hardware["threads"], made[0]["training_precision"], hardware["processor"]
         spent.setdefault(kind, []).append(sum(sum(manifest["seconds"].values()) for manifest in made) / 60)
@@ -120,12 +121,13 @@ def plan(path):
 def studies(name):
     """[the record of each study in results/ that the pages tell of], of one name: "table1" or "transfer"."""
     paths = [ROOT / "results" / scale / f"{name}.json" for scale in SCALES]
-    return [json.loads(path.read_text()) for path in paths if path.exists()]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
 
 
+@functools.cache
 def parts():
     """{name: Markdown} of everything on the README's and the book's pages that comes from the files in results/."""
-    stored = {name: json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in STORED}
+    stored = {name: json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8")) for name in STORED}
     records, transfers, paper = studies("table1"), studies("transfer"), stored["paper_table1"]["networks"]
     return {
         "answer": f"\n\n{answer(transfers, stored['quick-converged/transfer'])}\n\n",
@@ -148,20 +150,20 @@ def filled(page):
     """A page's text with the `parts` that it asks for, each between <!-- name --> and <!-- /name -->."""
     found = parts()
     for name in MARK.findall(page):
-        if name not in found or page.count(f"<!-- /{name} -->") != 1 or page.count(f"<!-- {name} -->") != 1:
-            raise SystemExit(f"the page needs one <!-- {name} --> … <!-- /{name} -->, of {', '.join(found)}")
-        start, end = page.index(f"<!-- {name} -->") + len(f"<!-- {name} -->"), page.index(f"<!-- /{name} -->")
-        page = page[:start] + found[name] + page[end:]
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if name not in found or page.count(begin) != 1 or page.count(end) != 1:
+            raise SystemExit(f"the page needs one {begin} … {end}, of {', '.join(found)}")
+        before, after = page.split(begin)[0], page.split(end)[1]
+        page = before + begin + found[name] + end + after
     return page
 
 
 def pages():
     """The files that ask for parts."""
-    return [
-        path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if MARK.search(path.read_text())
-    ]
+    known = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    return [path for path in known if MARK.search(path.read_text(encoding="utf-8"))]
 
 
 if __name__ == "__main__":
     for path in pages():
-        path.write_text(filled(path.read_text()))
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -96,16 +96,19 @@ def with_interval(found, form):
     return mean + (f" [{', '.join(ends)}]" if ends else "")
 
 
+def number(record, network, measure, form):
+    """A network's measure in a record of what was transferred, as `with_interval` tells it."""
+    return with_interval(record["networks"][network][measure], form)
+
+
 def answer(transfers, converged):
     """What was found, as a list of sentences with their numbers at each scale; last, of the record `converged`."""
     found = [
-        " and ".join(with_interval(record["networks"][network][measure], form) for record in transfers)
+        " and ".join(number(record, network, measure, form) for record in transfers)
         for network, measure, _, form in TOLD
     ]
     lines = [f"- **{says}.** {told.format(*found)}" for says, told in ANSWER]
-    longer = [
-        with_interval(converged["networks"][network][measure], form) for network, measure, form in CONVERGED_MEASURES
-    ]
+    longer = (number(converged, *own) for own in CONVERGED_MEASURES)
     return "\n".join([*lines, CONVERGED.format(*longer, seeds=len(converged["seeds"]))])
 
 
@@ -113,8 +116,7 @@ def measures(transfers):
     """What was transferred, in numbers, as a table."""
     lines = [["", *(f"{size(record)} ({stage(record)})" for record in transfers)]]
     for network, measure, says, form in TOLD:
-        found = (record["networks"][network][measure] for record in transfers)
-        lines.append([says, *(with_interval(own, form) for own in found)])
+        lines.append([says, *(number(record, network, measure, form) for record in transfers)])
     return markdown(lines)
 
 
@@ -176,14 +178,14 @@ def told(seeds):
 
 def show(folder):
     """Table 1 of a run, where its figures are, and how long each step took."""
-    record = json.loads((folder / "table1.json").read_text())
-    paper = json.loads((ROOT / "results" / "paper_table1.json").read_text())["networks"]
+    record = json.loads((folder / "table1.json").read_text(encoding="utf-8"))
+    paper = json.loads((ROOT / "results" / "paper_table1.json").read_text(encoding="utf-8"))["networks"]
     print(f"\n{heading(record)}\n\n{table(record, paper)}\n")
     steps = sorted((folder / "notebooks").glob("*.json"))
     if steps:
         print("Seconds, the last time that each notebook ran:")
         for step in steps:
-            print(f"  {step.stem:32s}{json.loads(step.read_text())['seconds']:8.0f}")
+            print(f"  {step.stem:32s}{json.loads(step.read_text(encoding='utf-8'))['seconds']:8.0f}")
         print(f"\nFigures: {folder / 'figures'}   executed notebooks: {folder / 'notebooks'}")
 
 

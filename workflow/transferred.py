@@ -7,7 +7,7 @@ import json
 
 from kdutils import ours
 from kdutils.plumbing.store import to_json, write_atomically
-from kdutils.profiles import FURTHER
+from kdutils.profiles import FURTHER, seeds_in
 from kdutils.runs import NETWORKS, Run
 from kdutils.stats import image_weights
 from kdutils.study import Study
@@ -23,7 +23,7 @@ def seeds_of(profile):
     folder = RESULTS / profile
     if profile in SCALES:
         return json.loads((folder / "table1.json").read_text(encoding="utf-8"))["seeds"]
-    return sorted(int(path.name.removeprefix("seed-")) for path in folder.glob("seed-*"))
+    return seeds_in(folder)
 
 
 def kept(profile):
