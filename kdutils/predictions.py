@@ -69,7 +69,8 @@ class Predictions:
 def pack(made, labels):
     """An `mc_dropout.MCPrediction` of n images and their labels (n,) as the bytes of an NPZ file.
 
-    Probabilities are stored as 16-bit logarithms, which keep the digits of 1 − p, the rest as float32.
+    Probabilities are stored as 16-bit logarithms, which keep the digits of 1 − p, the rest as float32; those with
+    dropout off are left out where they are the mean, as of a network that answers in one pass.
     """
     with np.errstate(divide="ignore"):  # log 0 = -inf, which comes back as 0
         mean, deterministic = (np.log(p).astype(np.float16) for p in (made.mean, made.deterministic))
@@ -81,12 +82,15 @@ def pack(made, labels):
         "expected_entropy": made.expected_entropy.astype(np.float32),
         "expected_max": made.expected_max.astype(np.float32),
     }
+    if np.array_equal(mean, deterministic):
+        del arrays["deterministic"]
     return to_npz(arrays)
 
 
 def unpack(content):
     """The Predictions in the bytes of `pack`. Rows of probabilities sum to 1 again."""
     arrays = from_npz(content)
+    arrays.setdefault("deterministic", arrays["mc_mean"])
     for key in ("mc_mean", "deterministic"):
         probabilities = np.exp(arrays[key].astype(float))
         arrays[key] = probabilities / probabilities.sum(1, keepdims=True)

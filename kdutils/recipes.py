@@ -65,12 +65,16 @@ class Recipe:
         return {f"recipe_{key}": value for key, value in asdict(self).items()}
 
     def schedule(self, name, profile):
-        """The Profile by which a network is trained: `profile`, for one of `ONE_PASS` with the recipe's steps."""
+        """The Profile by which a network is trained: `profile`, for one of `ONE_PASS` with the recipe's steps.
+
+        The paper's distillation keeps the rate of `profile`: with the recipe's, it follows its teacher less well.
+        """
         if name not in ONE_PASS:
             return profile
         images = profile.train_images * (1 + self.views * ONE_PASS[name].views)
         epochs = max(1, round(self.steps / -(-images // self.batch_size)))
-        return replace(profile, epochs=epochs, batch_size=self.batch_size, peak_learning_rate=self.peak_learning_rate)
+        rate = self.peak_learning_rate if answers_once(name) else profile.peak_learning_rate
+        return replace(profile, epochs=epochs, batch_size=self.batch_size, peak_learning_rate=rate)
 
     def has_dropout(self, name):
         """Whether a network is trained with dropout."""
