@@ -106,12 +106,43 @@ def _balanced(name, part, size):
 
 
 def check_parts(parts, profile):
-    """`parts` of other data, if they hold as many images as the profile says; else ValueError."""
+    """{name: Part} of other data as arrays, if they fit the profile and each other; else ValueError.
+
+    Images as `preprocess` takes them, as many as the profile says, with the same channels in each part. Labels (n,) are
+    whole numbers from 0; those of the train part say how many classes there are.
+    """
     sizes = {name: getattr(profile, f"{name}_images") for name in ("train", "validation", "test")}
     found = {name: len(part) for name, part in parts.items()}
     if found != sizes:
         raise ValueError(f"parts must hold as many images as the profile says, {sizes}, got {found}")
+    parts = {name: _checked(name, np.asarray(part.images), np.asarray(part.labels)) for name, part in parts.items()}
+    channels = {name: part.images.shape[1] for name, part in parts.items()}
+    largest = {name: int(part.labels.max()) for name, part in parts.items()}
+    if len(set(channels.values())) > 1:
+        raise ValueError(f"images must have the same number of channels in all parts, got {channels}")
+    if not 0 < largest["train"] == max(largest.values()):
+        raise ValueError(f"the train part must have two classes or more, and all of the others', got up to {largest}")
     return parts
+
+
+def _checked(name, images, labels):
+    """The Part of these arrays; ValueError, naming the part, unless they are uint8 images and their labels."""
+    if images.dtype != np.uint8 or images.ndim != 4 or max(images.shape[2:]) > SIDE:
+        raise ValueError(
+            f"images of {name} must be uint8 (n, channels, height, width) with sides of at most {SIDE}, "
+            f"got {images.dtype} {images.shape}; of floats x from 0 to 1, (255 * x).round().astype(np.uint8)"
+        )
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError(
+            f"labels of {name} must be ({len(images)},) whole numbers from 0, got {labels.dtype} {labels.shape}: "
+            f"{labels.ravel()[:3]}, …"
+        )
+    return Part(images, labels)
+
+
+def sizes(part):
+    """{"channels", "classes"} of a Part's images and labels: a class is a number up to the largest label."""
+    return {"channels": part.images.shape[1], "classes": int(part.labels.max()) + 1}
 
 
 def preprocess(images):

@@ -17,14 +17,13 @@ SETTINGS = ("network", "profile", "recipe", "seed", "results_version", "inputs",
 
 
 def modules(run, name):
-    """The `models.description` of a network, for the run's images."""
-    dropout = run.recipe.has_dropout(name)
-    return one_pass.description(run.networks[name][0], channels=run.channels, dropout=dropout)
+    """The `models.description` of a network, for the run's images and classes."""
+    return one_pass.description(run.networks[name][0], dropout=run.recipe.has_dropout(name), **run.sizes)
 
 
 def untrained(run, name):
     """The new network, on the run's device."""
-    model = models.build(run.networks[name][0], run.seed, channels=run.channels)
+    model = models.build(run.networks[name][0], run.seed, **run.sizes)
     return (model if run.recipe.has_dropout(name) else one_pass.without_dropout(model)).to(run.device)
 
 
@@ -91,7 +90,7 @@ def _pool(run, student, taught):
     images = [part.images, *views]
     teacher = [run.answers("TN", Part(own, part.labels)) for own in images] if taught else []
     pool = Part(np.concatenate(images), np.tile(part.labels, len(images)))
-    found = one_pass.targets(student.answers, pool.labels, teacher)
+    found = one_pass.targets(student.answers, pool.labels, teacher, run.sizes["classes"])
     return pool, *(torch.as_tensor(array, dtype=torch.float32, device=run.device) for array in found)
 
 
