@@ -76,7 +76,7 @@ def asked(notebook, names, *files):
         mark = Path(f"{HERE}/.asked/{notebook}-seed-{seed}")
         if not mark.exists() or any(run.lacks(name, *files) for name in names):
             mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.write_text(now)  # Snakemake compares contents, too
+            mark.write_text(now, encoding="utf-8")  # Snakemake compares contents, too
     return f"{HERE}/.asked/{notebook}-seed-" + "{seed}"
 
 

@@ -309,7 +309,9 @@ def test_fashion_mnist_in_mnists_place_is_said_and_left_alone(
     shutil.copytree(fashion_folder, scratch / "data")
     if where != "outside a repository":
         (scratch / "notebooks").mkdir()
-        (scratch / "pyproject.toml").write_text(f'name = "{"kdutils" if "this" in where else "mine"}"')
+        (scratch / "pyproject.toml").write_text(
+            f'name = "{"kdutils" if "this" in where else "mine"}"', encoding="utf-8"
+        )
     monkeypatch.delenv("KDUTILS_DATA", raising=False)
     monkeypatch.chdir(scratch)
     monkeypatch.setattr(data, "project_root", lambda: scratch)
@@ -337,7 +339,7 @@ def test_a_corrupt_file_in_a_users_data_folder_is_named_and_left_alone(
     wrong.write_bytes(CHANGED)
     if project:
         (scratch / "notebooks").mkdir()
-        (scratch / "pyproject.toml").write_text(project)
+        (scratch / "pyproject.toml").write_text(project, encoding="utf-8")
     monkeypatch.delenv("KDUTILS_DATA", raising=False)
     monkeypatch.setattr(data, "project_root", lambda: scratch)
     sources({"a folder": good})
@@ -352,7 +354,7 @@ def test_a_corrupt_file_of_ours_stays_until_a_good_one_is_fetched(monkeypatch, s
     copies(scratch / "data")
     wrong = scratch / "data" / "t10k-labels-idx1-ubyte"
     wrong.write_bytes(CHANGED)
-    (scratch / "pyproject.toml").write_text('name = "kdutils"')
+    (scratch / "pyproject.toml").write_text('name = "kdutils"', encoding="utf-8")
     monkeypatch.delenv("KDUTILS_DATA", raising=False)
     monkeypatch.setattr(data, "project_root", lambda: scratch)
     sources({})
@@ -368,7 +370,7 @@ def test_a_folder_that_data_only_links_to_is_a_users(monkeypatch, sources, scrat
     repository = scratch / "repository"
     repository.mkdir()
     (repository / "data").symlink_to(stored)
-    (repository / "pyproject.toml").write_text('name = "kdutils"')
+    (repository / "pyproject.toml").write_text('name = "kdutils"', encoding="utf-8")
     (stored / "t10k-labels-idx1-ubyte").write_bytes(CHANGED)
     monkeypatch.delenv("KDUTILS_DATA", raising=False)
     monkeypatch.setattr(data, "project_root", lambda: repository)

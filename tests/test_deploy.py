@@ -60,7 +60,9 @@ def test_the_page_runs_as_it_is_printed(tmp_path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "pyproject.toml").touch()
     environment = os.environ | {"KDUTILS_DATA": str(kd.data.default_root().resolve())}
-    done = subprocess.run([sys.executable, "-c", EXPORT], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", EXPORT], capture_output=True, text=True, cwd=tmp_path, env=environment, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[-1]) < 1e-4
     assert 1e6 < (tmp_path / "runs" / "KD-SN1.onnx").stat().st_size < 2e7

@@ -9,8 +9,8 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-PINS = dict(re.findall(r"^ *- ([\w-]+)==(\S+)$", (ROOT / "environment.yml").read_text(), re.MULTILINE))
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = dict(re.findall(r"^ *- ([\w-]+)==(\S+)$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = {name: group for name, group in PROJECT["optional-dependencies"].items() if name != "bench"}
 RANGES = [Requirement(text) for group in (PROJECT["dependencies"], *EXTRAS.values()) for text in group]
 
@@ -31,9 +31,9 @@ def test_the_pinned_version_is_installed(name, pinned):
 
 def test_python_has_a_lower_bound_and_no_upper_one():
     assert PROJECT["requires-python"] == ">=3.11.4"
-    assert re.search(r"^ *- python=3\.11$", (ROOT / "environment.yml").read_text(), re.MULTILINE)
+    assert re.search(r"^ *- python=3\.11$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_the_hooks_have_the_same_ruff():
-    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"ruff==([\d.]+)", hooks)) == {PINS["ruff"]}

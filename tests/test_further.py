@@ -108,6 +108,7 @@ def test_make_hands_its_settings_on():
         capture_output=True,
         text=True,
         check=True,
+        encoding="utf-8",
     )
     words = '"quick-converged" "0-5" --device "cpu" --precision "auto" --runs "my runs"'
     assert f"python workflow/further.py {words}" in made.stdout.splitlines()
@@ -166,6 +167,6 @@ def test_what_is_not_there_is_skipped_and_said(monkeypatch, results, capsys):
     monkeypatch.setattr(command, "record", lambda study, profile, seeds: [profile, seeds])
     command.main()
     assert capsys.readouterr().out == "skipped quick-converged: results/quick-converged holds no seed\n"
-    written = json.loads((results / "quick-fashion" / "transfer.json").read_text())
+    written = json.loads((results / "quick-fashion" / "transfer.json").read_text(encoding="utf-8"))
     assert written == ["quick-fashion", [2, 4]]
     assert not (results / "quick-converged").exists()

@@ -100,7 +100,9 @@ try:
 except ValueError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository, encoding="utf-8"
+    )
     if "epochs" in injected:
         assert done.stdout.strip() == "unknown parameter epochs: known are profile, seed, device, precision, runs, data"
     else:
@@ -112,11 +114,11 @@ def test_finish_leaves_the_proof_that_a_notebook_ran_to_its_end(tiny, scratch, c
     notebook.finish("02_teacher", run)
     (proof,) = scratch.rglob("*.json")
     assert proof.name == "02_teacher.json"
-    record = json.loads(proof.read_text())
+    record = json.loads(proof.read_text(encoding="utf-8"))
     assert record["notebook"] == "02_teacher"
     assert record["seconds"] >= 0
     assert record["versions"] == machine.provenance()["versions"]
-    assert str(scratch) not in proof.read_text()
+    assert str(scratch) not in proof.read_text(encoding="utf-8")
     printed = capsys.readouterr().out
     assert record["made"] in printed
     assert platform.python_version() in printed

@@ -38,7 +38,7 @@ def test_a_recipe_is_short_and_runs(repository, name):
     assert len([line for line in RECIPES[name].splitlines() if line.strip()]) <= 15
     environment = os.environ | {"KDUTILS_DATA": str(kd.data.default_root().resolve())}
     command = [sys.executable, "-c", RECIPES[name]]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=repository, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=repository, env=environment, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert 0 < float(done.stdout.split()[-1]) < 1
     assert name == ALONE or (repository / "runs" / FOLDERS[name] / "predictions.npz").exists()

@@ -164,7 +164,7 @@ def test_a_seed_is_a_whole_number(wrong):
 
 def test_the_papers_scale_has_the_settings_that_the_rule_chooses():
     """The rate with the best validation accuracy after an epoch, then the fewest epochs that reach the paper's."""
-    record = json.loads((ROOT / "results" / "settings.json").read_text())
+    record = json.loads((ROOT / "results" / "settings.json").read_text(encoding="utf-8"))
     first = [row for row in record["tries"] if row["epochs"] == 1]
     rate = max(first, key=lambda row: row["validation_accuracy"])["peak_learning_rate"]
     longer = [row for row in record["tries"] if row["peak_learning_rate"] == rate]  # in the order of epochs

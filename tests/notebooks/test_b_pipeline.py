@@ -27,7 +27,9 @@ def test_it_made_networks_predictions_tables_and_figures(finished):
         run = kd.Run("smoke", 0, finished.folder / "runs", read_only=True)
         assert len(run.predictions(name).labels) == run.profile.test_images
         assert set(run.history(name)) >= {"step_losses", "train_accuracy", "validation_accuracy"}
-    assert set(json.loads((finished.runs / "table1.json").read_text())["networks"]) == set(kd.runs.TABLE_1)
+    assert set(json.loads((finished.runs / "table1.json").read_text(encoding="utf-8"))["networks"]) == set(
+        kd.runs.TABLE_1
+    )
     figures = sorted(path.name for path in (finished.runs / "figures").iterdir())
     stems = ["figure1_kd-sn1", "figure2_kd-sn2", "figure3_kd-sn3", "figure4_all_networks", "figure5_mupe_capacity"]
     stems += ["figure6_specificity", "figure7_image_by_image", "figure8_disagreement", "figure8b_one_digit"]
@@ -38,7 +40,7 @@ def test_it_made_networks_predictions_tables_and_figures(finished):
 def test_the_report_shows_both_tables(finished):
     done = finished.run("python", "workflow/report.py", finished.runs)
     assert done.returncode == 0, done.stderr
-    record = json.loads((finished.runs / "table1.json").read_text())
+    record = json.loads((finished.runs / "table1.json").read_text(encoding="utf-8"))
     assert f"99.21% / {record['networks']['TN']['accuracy']['mean']:.2%}" in done.stdout
     assert all(name in done.stdout for name in SIX)
 
@@ -123,7 +125,7 @@ def test_what_is_damaged_is_made_again_with_what_hangs_on_it(finished, put_back,
 )
 def test_an_edit_to_code_runs_the_notebooks_that_call_it(finished, put_back, module, rules):
     path = put_back(finished.folder / "kdutils" / f"{module}.py")
-    path.write_text(path.read_text() + "\n\nEDITED = True\n")
+    path.write_text(path.read_text(encoding="utf-8") + "\n\nEDITED = True\n", encoding="utf-8")
     assert planned(finished) == rules
 
 
@@ -155,7 +157,7 @@ def test_an_edit_to_prose_trains_nothing(finished):
     executed = "runs/smoke/notebooks/02_teacher-seed-0.ipynb"
     done = finished.snakemake(executed)
     assert done.returncode == 0, done.stderr
-    text = (finished.folder / executed).read_text()
+    text = (finished.folder / executed).read_text(encoding="utf-8")
     assert "One more sentence." in text
     assert "epoch 1/1" not in text
     assert weights.stat().st_mtime_ns == before
@@ -217,13 +219,13 @@ def test_what_make_leaves_empty_is_as_if_it_were_not_given(project):
 def test_a_notebook_that_stops_early_is_a_failure(finished):
     """papermill calls SystemExit(0) in a cell a success: the missing proof must not."""
     path = finished.folder / "notebooks" / "01_data.ipynb"
-    original = path.read_text()
+    original = path.read_text(encoding="utf-8")
     nb = nbformat.reads(original, 4)
     nb.cells.insert(5, nbformat.v4.new_code_cell("raise SystemExit(0)"))
     nbformat.write(nb, path)
     try:
         done = finished.snakemake("--forcerun", "data", "--until", "data")
     finally:
-        path.write_text(original)
+        path.write_text(original, encoding="utf-8")
     assert done.returncode != 0
     assert "01_data stopped before its last cell" in done.stderr
