@@ -166,3 +166,43 @@ def test_what_is_no_array_is_refused_in_one_line(kind, use):
 def test_a_network_without_parameters_is_predicted():
     found = predict(nn.Sequential(nn.Flatten(), nn.Dropout(0.5)).eval(), images_for("mlp", N), passes=3)
     assert found.mean.shape == (N, 42)
+
+
+# What docs/mc_dropout.md says is known not to work
+
+
+class Sampling(nn.Module):
+    """Dropout by a switch of one's own, and noise in training mode, beside a dropout of a small rate."""
+
+    def __init__(self, sampling=False, noise=0.0):
+        super().__init__()
+        self.sampling, self.noise, self.body = sampling, noise, mlp(nn.Dropout(0.05))
+
+    def forward(self, x):
+        x = F.dropout(x, 0.5, training=self.sampling)
+        return self.body(x + self.noise * torch.randn_like(x) if self.training and self.noise else x)
+
+
+@pytest.mark.filterwarnings("ignore:cannot see where dropout begins")
+def test_a_switch_of_ones_own_is_left_as_it_is():
+    x = images_for("mlp", N)
+    off = predict(made(Sampling), x, passes=PASSES).variance.mean()
+    assert off == pytest.approx(predict(made(Sampling).body, x, passes=PASSES).variance.mean(), rel=0.3)
+    with pytest.raises(ValueError, match="^Sampling is random in evaluation mode, too"):
+        predict(made(lambda: Sampling(sampling=True)), x)
+
+
+@pytest.mark.filterwarnings("ignore:cannot see where dropout begins")
+def test_noise_of_training_mode_counts_as_dropout():
+    x = images_for("mlp", N)
+    without, with_noise = (predict(made(lambda n=n: Sampling(noise=n)), x, passes=PASSES) for n in (0.0, 0.5))
+    assert with_noise.variance.mean() > 3 * without.variance.mean()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:cannot see where dropout begins")
+@pytest.mark.parametrize("way", ["traced", "frozen"])
+def test_dropout_that_was_compiled_away_is_refused(way):
+    network, x = made(lambda: mlp(nn.Dropout(0.3))), images_for("mlp", N)
+    network = torch.jit.trace(network, x) if way == "traced" else torch.jit.freeze(torch.jit.script(network))
+    with pytest.raises(ValueError, match="the passes do not differ"):
+        predict(network, x, passes=3)

@@ -333,7 +333,7 @@ def row(name):
     full = whole_passes(network, x, passes)
     ratio, chance = beside(variance, full)
     numbers = {"variance": variance.mean(), "whole": full.var(0).mean(), "ratio": ratio, "chance": chance}
-    found = {key: float(f"{value:.3g}") for key, value in numbers.items()}
+    found = {key: float(f"{value:.4g}") for key, value in numbers.items()}
     return {"network": name, "way": WHOLE if whole else SPLIT, "images": n, "passes": passes} | found
 
 
