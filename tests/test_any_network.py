@@ -188,7 +188,7 @@ def test_a_switch_of_ones_own_is_left_as_it_is():
     x = images_for("mlp", N)
     off = predict(made(Sampling), x, passes=PASSES).variance.mean()
     assert off == pytest.approx(predict(made(Sampling).body, x, passes=PASSES).variance.mean(), rel=0.3)
-    with pytest.raises(ValueError, match="^Sampling is random in evaluation mode, too"):
+    with pytest.raises(ValueError, match=r"^Sampling is random in evaluation mode, too"):
         predict(made(lambda: Sampling(sampling=True)), x)
 
 
@@ -199,10 +199,17 @@ def test_noise_of_training_mode_counts_as_dropout():
     assert with_noise.variance.mean() > 3 * without.variance.mean()
 
 
+COMPILED = {
+    "traced": (lambda network, x: torch.jit.trace(network, x), ValueError, "the passes do not differ"),
+    "frozen": (lambda network, x: torch.jit.freeze(torch.jit.script(network)), AttributeError, "training"),
+    "exported": (lambda network, x: torch.export.export(network, (x,)).module(), NotImplementedError, "eval"),
+}
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:cannot see where dropout begins")
-@pytest.mark.parametrize("way", ["traced", "frozen"])
+@pytest.mark.parametrize("way", COMPILED)
 def test_dropout_that_was_compiled_away_is_refused(way):
+    compiled, error, message = COMPILED[way]
     network, x = made(lambda: mlp(nn.Dropout(0.3))), images_for("mlp", N)
-    network = torch.jit.trace(network, x) if way == "traced" else torch.jit.freeze(torch.jit.script(network))
-    with pytest.raises(ValueError, match="the passes do not differ"):
-        predict(network, x, passes=3)
+    with pytest.raises(error, match=message):
+        predict(compiled(network, x), x, passes=3)
