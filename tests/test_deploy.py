@@ -1,9 +1,6 @@
-"""docs/deploy.md runs as it is printed, and an exported network gives the same numbers."""
+"""An exported network gives the same numbers, with the two lines around it that docs/deploy.md prints."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import kdutils as kd
@@ -12,7 +9,7 @@ import pytest
 import torch
 
 PAGE = (Path(__file__).parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
-EXPORT, AROUND = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+_, AROUND = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 WHY = "needs the extra onnx: pip install -e .[onnx]"
 
 for package in ("onnx", "onnxruntime", "onnxscript"):
@@ -47,22 +44,10 @@ def test_an_exported_network_gives_the_same_logits(exported, mnist, n):
 def test_what_goes_around_it_is_what_kdutils_does(exported, mnist):
     network, session = exported
     images, expected = mnist.test_images[:20], kd.models.logits(network, mnist.test_images[:20]).softmax(1)
-    first, second = AROUND.splitlines()
+    first, second = (line for line in AROUND.splitlines() if " = " in line)
     names = {"np": np, "images": images}
     exec(first, names)
     np.testing.assert_allclose(names["pixels"], kd.data.preprocess(images), atol=1e-6)
     (names["logits"],) = session.run(None, {"images": names["pixels"].astype(np.float32)})
     exec(second, names)
     np.testing.assert_allclose(names["probabilities"], expected, atol=1e-4)
-
-
-def test_the_page_runs_as_it_is_printed(tmp_path):
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "pyproject.toml").touch()
-    environment = os.environ | {"KDUTILS_DATA": str(kd.data.default_root().resolve())}
-    done = subprocess.run(
-        [sys.executable, "-c", EXPORT], capture_output=True, text=True, cwd=tmp_path, env=environment, encoding="utf-8"
-    )
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout.split()[-1]) < 1e-4
-    assert 1e6 < (tmp_path / "runs" / "KD-SN1.onnx").stat().st_size < 2e7
