@@ -9,7 +9,8 @@ RUNS ?= runs
 THREADS ?=
 FORCE ?=
 SLURM =
-override RUNS := $(if $(filter ~/%,$(firstword $(RUNS))),$(subst ~/,$(HOME)/,$(RUNS)),$(RUNS))
+override RUNS := $(if $(filter ~ ~/%,$(firstword $(RUNS))),$(HOME)$(subst ^~,,^$(RUNS)),$(RUNS))
+FOLDER = '$(subst ','\'',$(RUNS))'# one word of a shell's line
 SCALE = $(or $(PROFILE),quick)
 
 SETTINGS = PYTHON PROFILE SEEDS DEVICE PRECISION RUNS THREADS FORCE SLURM QUICK REPO
@@ -25,7 +26,7 @@ WHERE = $(if $(SLURM),--profile "$(patsubst 1,workflow/slurm,$(SLURM))",--cores 
 # Snakemake keeps a cache at home; in a container that may be a folder that cannot be written
 HOMELESS = $(if $(shell test -w ~ && echo 1),,HOME="$(CURDIR)/.snakemake/home")
 SNAKEMAKE = $(HOMELESS) snakemake $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
-CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" precision="$(PRECISION)" runs="'$(subst ','',$(RUNS))'"
+CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" precision="$(PRECISION)" runs=@$(FOLDER)
 CONFIG += threads="$(or $(THREADS),$(if $(SLURM),4))" force="$(if $(FORCE),$(FORCE)@$(NOW))"
 NOW := $(shell date -u +%Y-%m-%dT%H:%M:%S+00:00)
 
@@ -80,7 +81,7 @@ paper: .venv/ready
 	[ -n "$$profile" ] || profile=$$(python -c "from kdutils.notebook import profile_for; print(profile_for('$(DEVICE)'))" 2> /dev/null || echo quick); \
 	echo "== profile $$profile, seeds $(SEEDS)"; \
 	$(SNAKEMAKE) --config profile="$$profile" $(CONFIG) controls="$(CONTROLS)" && \
-	python workflow/report.py "$(RUNS)/$$profile" && python workflow/beside.py "$(RUNS)" "$$profile"
+	python workflow/report.py $(FOLDER)/"$$profile" && python workflow/beside.py $(FOLDER) "$$profile"
 
 study: SEEDS = 0-9
 study: CONTROLS = 1
@@ -92,7 +93,7 @@ sensitivity: .venv/ready
 
 further: SEEDS = 0-5
 further: .venv/ready
-	@python workflow/further.py "$(PROFILE)" "$(SEEDS)" --device "$(DEVICE)" --precision "$(PRECISION)" --runs "$(RUNS)"
+	@python workflow/further.py "$(PROFILE)" "$(SEEDS)" --device "$(DEVICE)" --precision "$(PRECISION)" --runs $(FOLDER)
 
 test: .venv/ready
 	.venv/bin/ruff check .
@@ -125,7 +126,7 @@ lab: .venv/ready
 	jupyter lab --ip 127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir="$(CURDIR)" notebooks/01_data.ipynb
 
 results: .venv/ready
-	@python workflow/keep.py "$(RUNS)" $(SCALE) "$(SEEDS)"
+	@python workflow/keep.py $(FOLDER) $(SCALE) "$(SEEDS)"
 
 notebooks: .venv/ready
 	@KDUTILS_PROFILE=$(or $(PROFILE),paper) python workflow/execute.py 01_data 02_teacher 03_distillation 04_mc_dropout

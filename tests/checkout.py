@@ -31,9 +31,9 @@ def copy(names, folder):
 
 @contextlib.contextmanager
 def project(tmp_path_factory):
-    """A Project in a folder of its own, which is gone afterwards."""
+    """A Project in a folder of its own, with a space and umlauts in its name, which is gone afterwards."""
     folder = tmp_path_factory.mktemp("project")
-    yield Project(folder)
+    yield Project(folder / "Übung in München")
     shutil.rmtree(folder)
 
 
