@@ -44,7 +44,7 @@ def train(run, name):
         "dtype": run.dtype,
         "checkpoint": store.folder / "checkpoint.safetensors",
     }
-    lesson, options["loss"] = _lesson(run, name)
+    part, options["loss"] = lesson(run, name)
     manifest = run.manifest(name) | {"inputs": run.inputs(name), "outputs": {}, "seconds": {}}
     decides = ("training", "one_pass") if name in recipes.ONE_PASS else ("training",)
     manifest |= {"origin": origin.of_network(modules(run, name), run.loss(name), *decides)}
@@ -55,7 +55,7 @@ def train(run, name):
     model, schedule = untrained(run, name), run.recipe.schedule(name, profile)
     options["settings"] = {key: manifest[key] for key in SETTINGS if key in manifest}
     with stoppable(f"{name} stopped: run the same command again to resume after the last finished epoch"):
-        history, seconds = training.train(model, lesson, parts["validation"], schedule, **options)
+        history, seconds = training.train(model, part, parts["validation"], schedule, **options)
     started = time.perf_counter()
     logits = {part: distillation.soft_targets(model, parts[part].images) for part in ("train", "validation")}
     history |= {f"{part}_accuracy": training.accuracy(own, parts[part].labels) for part, own in logits.items()}
@@ -68,7 +68,7 @@ def train(run, name):
     options["checkpoint"].unlink(missing_ok=True)
 
 
-def _lesson(run, name):
+def lesson(run, name):
     """(Part, loss): the images that a network learns, and the loss of a batch of them, as for `training.train`."""
     profile, student, part = run.owner(name), recipes.ONE_PASS.get(name), run.parts["train"]
     taught = run.networks[name][1]

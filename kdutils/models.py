@@ -10,7 +10,7 @@ from torch import nn
 
 from . import data
 from .plumbing import compute
-from .plumbing.checks import whole_number
+from .plumbing.checks import number, whole_number
 from .profiles import derive_seed
 
 ARCHITECTURES = {  # name: (features, sizes of the hidden fully connected layers)
@@ -22,7 +22,11 @@ ARCHITECTURES = {  # name: (features, sizes of the hidden fully connected layers
 }
 
 
-def _features(layers, channels):
+def _scaled(count, width):
+    return max(1, round(count * width))
+
+
+def _features(layers, channels, width):
     """The convolutional part, and how many numbers it gives for an image."""
     modules, side = [], data.SIDE
     for word in layers.split():
@@ -31,7 +35,7 @@ def _features(layers, channels):
             side //= 2
         else:
             kernel, padding = (5, 0) if word.startswith("5x5:") else (3, 1)
-            outputs = int(word.removeprefix("5x5:"))
+            outputs = _scaled(int(word.removeprefix("5x5:")), width)
             modules += [nn.Conv2d(channels, outputs, kernel, padding=padding), nn.ReLU(inplace=True)]
             channels, side = outputs, side + 2 * padding - kernel + 1
     return nn.Sequential(*modules), channels * side**2
@@ -44,15 +48,17 @@ def _classifier(sizes, classes):
     return nn.Sequential(*modules, nn.Linear(sizes[-1], classes))
 
 
-def _skeleton(name, channels, classes):
+def _skeleton(name, channels, classes, width=1):
     """The network without numbers: on the meta device nothing is initialised, and the global generator left alone."""
     if name not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {name!r}: known are {', '.join(ARCHITECTURES)}")
     whole_number("channels", channels, minimum=1), whole_number("classes", classes, minimum=2)
+    number("width", width, "a number above 0, at most 1", lambda width: 0 < width <= 1)
     layers, hidden = ARCHITECTURES[name]
     with torch.device("meta"):
-        features, size = _features(layers, channels)
-        return nn.Sequential(OrderedDict(features=features, classifier=_classifier((size, *hidden), classes)))
+        features, size = _features(layers, channels, width)
+        sizes = (size, *(_scaled(units, width) for units in hidden))
+        return nn.Sequential(OrderedDict(features=features, classifier=_classifier(sizes, classes)))
 
 
 def description(name, *, channels=1, classes=10):
@@ -67,14 +73,14 @@ def description(name, *, channels=1, classes=10):
     return found
 
 
-def build(name, seed=0, *, channels=1, classes=10):
+def build(name, seed=0, *, channels=1, classes=10, width=1):
     """An untrained network on the CPU: (n, channels, 32, 32) float images to (n, classes) logits.
 
-    name: one of `ARCHITECTURES`. He initialisation from a generator of its own, derived from `seed` and `name`;
-    biases 0. Dropout (p = 0.5) after every hidden fully connected ReLU. Raises ValueError for an unknown name and for
-    fewer than two classes.
+    name: one of `ARCHITECTURES`. width: above 0, at most 1; so many times its channels and hidden units. He
+    initialisation from a generator of its own, derived from `seed` and `name`; biases 0. Dropout (p = 0.5) after every
+    hidden fully connected ReLU. Raises ValueError for an unknown name, for fewer than two classes, for another width.
     """
-    network = _skeleton(name, channels, classes).to_empty(device="cpu")
+    network = _skeleton(name, channels, classes, width).to_empty(device="cpu")
     generator = torch.Generator().manual_seed(derive_seed(seed, name, "initialisation"))
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

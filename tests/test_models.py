@@ -100,6 +100,21 @@ def test_an_unknown_name_lists_the_known_ones(unknown):
         models.build(unknown)
 
 
+@pytest.mark.parametrize("width", [1, 1 / 2, 1 / 16])
+def test_a_narrower_network(width):
+    network = models.build("SN1", width=width)
+    first, second, hidden = (round(count * width) for count in (48, 128, 1280))
+    layers = ((25, first), (25 * first, second), (25 * second, hidden), (hidden, 10))
+    assert models.parameter_count(network) == sum((inputs + 1) * outputs for inputs, outputs in layers)
+    assert models.logits(network, np.zeros((2, 1, 28, 28), np.uint8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("width", [0, -1, 2, float("nan"), "half", True])
+def test_a_wrong_width_is_refused(width):
+    with pytest.raises(ValueError, match=r"width must be a number above 0, at most 1, got"):
+        models.build("SN1", width=width)
+
+
 @pytest.mark.parametrize("seed", [-1, 1.5, "0", True])
 def test_a_wrong_seed_is_refused(seed):
     with pytest.raises(ValueError, match="seed must be a whole number"):
