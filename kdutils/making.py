@@ -84,15 +84,19 @@ def lesson(run, name):
 
 
 def _pool(run, student, taught):
-    """(Part, *`one_pass.targets`): the training images, the views of them if it has any, and what it learns of them."""
-    part, recipe = run.parts["train"], run.recipe
-    options = {"seed": derive_seed(run.seed, "views"), "kinds": recipe.kinds.split()}
-    views = one_pass.views(part.images, recipe.views, **options) if student.views else ()
-    images = [part.images, *views]
+    """(Part, *`one_pass.targets`): the images that a student learns, and what it learns of them."""
+    part, images = run.parts["train"], lessons(run, student)
     teacher = [run.answers("TN", Part(own, part.labels)) for own in images] if taught else []
     pool = Part(np.concatenate(images), np.tile(part.labels, len(images)))
     found = one_pass.targets(student.answers, pool.labels, teacher)
     return pool, *(torch.as_tensor(array, dtype=torch.float32, device=run.device) for array in found)
+
+
+def lessons(run, student):
+    """[images (n, channels, height, width), …] that a `recipes.Student` learns: the training images, then views."""
+    images, recipe = run.parts["train"].images, run.recipe
+    options = {"seed": derive_seed(run.seed, "views"), "kinds": recipe.kinds.split()}
+    return [images, *(one_pass.views(images, recipe.views, **options) if student.views else ())]
 
 
 def soft_targets(run):

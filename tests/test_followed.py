@@ -26,13 +26,14 @@ def network(name, seed, images):
     """Predictions of two classes: the teacher's log-odds with noise, in one pass twice as much."""
     rng = np.random.default_rng([seed, ("test", *NAMES).index(images)])
     odds = rng.normal(0 if images == "fashion" else 3, 1, TEST if images == "test" else SHIFTED)
-    own = np.random.default_rng([seed, NETWORKS.index(name)]).normal(0, 1, len(odds)) * NOISE[name]
+    noise = np.random.default_rng([seed, NETWORKS.index(name)]).normal(0, 1, (2, len(odds)))
+    own = noise[0] * NOISE[name]
     once = name == "ONE-SN1"
     labels = (rng.random(len(odds)) < 0.1).astype(int)
     mean, certain = (
         1 / (1 + np.exp([-x, x])).T for x in (odds + own, odds + (1 if once else 2) * own + (name == "TN"))
     )
-    information = 0.1 * entropy(mean) * np.exp(0.3 * own)
+    information = 0.1 * entropy(mean) * np.exp(0.3 * noise[1])
     if images == "test":
         return Predictions(labels, mean, certain, np.zeros(len(odds)), entropy(mean) - information, mean.max(1))
     classes = labels, mean.argmax(1), certain.argmax(1)
