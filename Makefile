@@ -40,7 +40,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 1000
 endif
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity further test bench book lab results notebooks transfer figures links clean
+.PHONY: help paper study sensitivity further one-pass test bench book lab results notebooks transfer figures links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto PRECISION=auto), then"
@@ -59,10 +59,11 @@ help:
 	@echo "                SLURM=1: on a cluster, see docs/cluster.md)"
 	@echo "make sensitivity  train students with other temperatures, weights, … (SEEDS=0-2): does any choice matter?"
 	@echo "make further    train a study beside the scales (PROFILE=quick-converged|quick-fashion SEEDS=0-5)"
+	@echo "make one-pass   train students that answer in one pass, and run notebook 08 (PROFILE=quick SEEDS=10-15)"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
 	@echo "make notebooks  execute the committed notebooks 01-04 again, in place (PROFILE=paper: hours)"
-	@echo "make transfer   measure what was transferred: results/<profile>/transfer.json from results/ (half a minute)"
-	@echo "make figures    remake notebooks 05 to 07, the solutions, figures/ and the README's tables from results/"
+	@echo "make transfer   measure what was transferred: transfer.json, followed.json from results/ (minutes)"
+	@echo "make figures    remake notebooks 05 to 08, the solutions, figures/ and the README's tables from results/"
 	@echo "make links      write the repository's address everywhere (REPO=owner/name)"
 	@echo "make clean      remove what can be remade, except runs/, data/ and results/"
 
@@ -93,6 +94,10 @@ sensitivity: .venv/ready
 further: SEEDS = 0-5
 further: .venv/ready
 	@python workflow/further.py "$(PROFILE)" "$(SEEDS)" --device "$(DEVICE)" --precision "$(PRECISION)" --runs "$(RUNS)"
+
+one-pass: SEEDS = 10-15
+one-pass: .venv/ready
+	@$(SNAKEMAKE) one_pass --config profile="$(SCALE)" $(CONFIG)
 
 test: .venv/ready
 	.venv/bin/ruff check .
@@ -132,6 +137,7 @@ notebooks: .venv/ready
 
 transfer: .venv/ready
 	@.venv/bin/python workflow/transferred.py
+	@.venv/bin/python workflow/followed.py
 
 # the tables of both scales first, since notebook 05 sets them side by side
 figures: .venv/ready
@@ -139,8 +145,8 @@ figures: .venv/ready
 	@echo "== 05_calibration_and_mupe at quick"
 	@.venv/bin/papermill notebooks/05_calibration_and_mupe.ipynb runs/reference/quick/05_calibration_and_mupe.ipynb -p profile quick --no-progress-bar --log-level ERROR
 	@cp runs/reference/quick/table1.json results/quick/
-	@.venv/bin/python workflow/execute.py 05_calibration_and_mupe 06_figures 07_what_is_transferred $(SOLUTIONS)
-	@cp runs/reference/paper/figures/* figures/
+	@.venv/bin/python workflow/execute.py 05_calibration_and_mupe 06_figures 07_what_is_transferred 08_one_pass $(SOLUTIONS)
+	@cp runs/reference/paper/figures/* runs/reference/quick/figures/* figures/
 	@cp runs/reference/paper/table1.json runs/reference/paper/sensitivity.json results/paper/
 	@.venv/bin/python workflow/experiment.py
 	@.venv/bin/python workflow/pages.py

@@ -1,5 +1,5 @@
 # The paper as a graph: one rule a notebook. 01, 05 and 06 run once; 02, 03 and 04 once a seed. 07 runs once where there
-# are three seeds with controls.
+# are three seeds with controls. 08 has a target of its own, one_pass, with the students that it tells of.
 #
 # A rule's outputs are its executed notebook, the proof that it ran to its end, and the tables and figures that it makes.
 # Networks and predictions are not declared: Snakemake would delete them with a failed or outdated job, while a Run
@@ -53,8 +53,10 @@ COMMON = f"-r profile {PROFILE} -r device {settings['device']} -r precision {set
 WORD = {key: shlex.quote(settings[key]) for key in ("runs", "data")}  # each one word of a shell's line, or ''
 COMMON += f" -r runs {WORD['runs']} -r data {WORD['data']}"
 FIGURES = sorted(path.name for path in Path("figures").glob("figure*.*"))
-BEYOND = [name for name in FIGURES if int(re.match(r"figure(\d+)", name)[1]) > 11]  # those of 07
-FIGURES = [name for name in FIGURES if name not in BEYOND]
+NUMBER = {name: int(re.match(r"figure(\d+)", name)[1]) for name in FIGURES}
+FIGURES, BEYOND, ONCE_MORE = (  # those of 06, of 07 and of 08
+    [name for name in FIGURES if low < NUMBER[name] <= high] for low, high in ((0, 11), (11, 16), (16, 99))
+)
 
 # the code that each notebook runs
 SHARED = [*map(str, Path("kdutils").glob("plumbing/*.py"))]
@@ -98,6 +100,14 @@ VARIANT = """
 echo "== {PROFILE}-{wildcards.variant}, seed {wildcards.seed}"
 export KDUTILS_FORCE='{FORCE}'
 python workflow/variant.py {PROFILE}-{wildcards.variant} {wildcards.seed} --device {settings[device]} --precision {settings[precision]} --runs {WORD[runs]} --data {WORD[data]}
+touch {output:q}
+"""
+
+
+ONE_PASS = """
+echo "== one-pass students of {PROFILE}, seed {wildcards.seed}"
+export KDUTILS_FORCE='{FORCE}'
+python workflow/further.py {PROFILE} {wildcards.seed} --device {settings[device]} --precision {settings[precision]} --runs {WORD[runs]} --data {WORD[data]}
 touch {output:q}
 """
 
@@ -231,6 +241,36 @@ rule what_is_transferred:
         proof=f"{HERE}/07_what_is_transferred.json",
     params:
         name="07_what_is_transferred",
+        more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
+    threads: THREADS
+    shell:
+        RUN
+
+
+rule one_pass_students:
+    input:
+        code=[*PASSES, *(f"kdutils/{name}.py" for name in ("recipes", "one_pass", "shifts"))],
+    output:
+        HERE + "/one-pass-seed-{seed}.done",
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        ONE_PASS
+
+
+rule one_pass:
+    input:
+        expand(rules.one_pass_students.output, seed=SEEDS),
+        notebook=notebook("08_one_pass"),
+        code=[*MEASURES, "kdutils/transferred.py", "kdutils/followed.py"],
+    output:
+        f"{BASE}/followed.json",
+        [f"{BASE}/figures/{name}" for name in ONCE_MORE],
+        notebook=f"{HERE}/08_one_pass.ipynb",
+        proof=f"{HERE}/08_one_pass.json",
+    params:
+        name="08_one_pass",
         more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
     threads: THREADS
     shell:

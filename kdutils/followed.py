@@ -139,3 +139,8 @@ def record(runs, profile, names):
             records = {key: {what: one.record() for what, one in row.items()} for key, row in measured.items()}
             made.append({"network": name, "dropout": dropout, "seeds": seeds, "images": records})
     return {"profile": profile, "readings": made}
+
+
+def text(measure, digits=2):
+    """A measure of the record as "mean [low, high]"; "–" for None."""
+    return stats.interval_text(measure["mean"], measure["interval"], digits) if measure else "–"

@@ -11,7 +11,7 @@ from .plumbing.checks import check_seed
 from .plumbing.machine import commit, provenance
 from .plumbing.store import display_path, project_root, to_json, write_atomically
 from .profiles import parse_seeds, resolve, seeds_in
-from .runs import Run
+from .runs import TABLE_1, Run
 
 
 class SettingsError(ValueError):
@@ -22,15 +22,27 @@ class SettingsError(ValueError):
 
 
 def from_parameters(
-    *, profile, seed, device, precision, runs, data, seeds=None, source=None, controls=None, at_least=1
+    *,
+    profile,
+    seed,
+    device,
+    precision,
+    runs,
+    data,
+    seeds=None,
+    source=None,
+    controls=None,
+    at_least=1,
+    having=TABLE_1,
 ):
     """The Runs that a notebook's parameters ask for, one for each seed, after checking and printing them.
 
     profile: a name; "auto" is what suits the device (`profile_for`), and $KDUTILS_PROFILE overrides it. device and
     precision: as for Run. runs, data: folders, "" for the usual ones. seeds: as for `profiles.parse_seeds`; "" is all
-    committed ones, or `seed` alone among the user's own. source: "results" reads the committed predictions, "runs" the
-    user's own and trains what is missing. controls: whether SN1 and SN3 are wanted, too. Raises SettingsError for a
-    wrong parameter, for one that papermill injected and the notebook does not have, and for fewer seeds than at_least.
+    committed ones that have the networks `having`, or `seed` alone among the user's own. source: "results" reads the
+    committed predictions, "runs" the user's own and trains what is missing. controls: whether SN1 and SN3 are wanted,
+    too. Raises SettingsError for a wrong parameter, for one that papermill injected and the notebook does not have, and
+    for fewer seeds than at_least.
     """
     given = {"profile": profile, "seed": seed, "device": device, "precision": precision, "runs": runs, "data": data}
     more = {"seeds": seeds, "source": source, "controls": controls}
@@ -38,7 +50,7 @@ def from_parameters(
     _show_figures()
     try:
         _check(given)
-        return _open(**given, at_least=at_least)
+        return _open(**given, at_least=at_least, having=having)
     except ValueError as error:
         raise SettingsError(error) from None
 
@@ -67,15 +79,15 @@ def _check(given):
             raise ValueError(f"{name} must be a folder's path or an empty string, got {given[name]!r}")
 
 
-def _open(profile, seed, device, precision, runs, data, seeds="", source="runs", controls=False, at_least=1):
+def _open(profile, seed, device, precision, runs, data, seeds="", source="runs", controls=False, at_least=1, having=()):
     committed = source == "results"
     profile = os.environ.get("KDUTILS_PROFILE") or profile
     profile = resolve(profile_for(device) if profile == "auto" and not committed else profile)
     runs = Path(runs).expanduser() if runs else project_root() / "runs"
     root = project_root() / "results" if committed else runs
     if seeds == "":
-        kept = seeds_in(root / profile.name) if committed else []
-        seeds = kept or [check_seed(seed)]
+        kept = [Run(profile, number, root, read_only=True) for number in seeds_in(root / profile.name) if committed]
+        seeds = [run.seed for run in kept if all(map(run.has, having))] or [check_seed(seed)]
     numbers = parse_seeds(seeds)
     if len(numbers) < at_least:
         raise ValueError(f"seeds must be at least {at_least} here, such as 0-{at_least - 1}, got {seeds!r}")

@@ -52,7 +52,7 @@ def images(runs):
 
 
 def turned(run):
-    """The arrays of turned.npz: "angles" in degrees, "digits", and probabilities (angles, digits, classes) by network."""
+    """The arrays of turned.npz: "angles" in degrees, "digits", and probabilities (angles, digits, classes)."""
     test = run.parts["test"]
     digits = np.array([np.flatnonzero(test.labels == digit)[0] for digit in range(10)])
     images = np.concatenate([shifts.rotated(test.images[digits], angle) for angle in ANGLES])
