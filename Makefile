@@ -9,6 +9,7 @@ RUNS ?= runs
 THREADS ?=
 FORCE ?=
 SLURM =
+TARGET =
 override RUNS := $(if $(filter ~/%,$(firstword $(RUNS))),$(subst ~/,$(HOME)/,$(RUNS)),$(RUNS))
 SCALE = $(or $(PROFILE),quick)
 
@@ -24,7 +25,7 @@ SOLUTIONS = $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/solutions
 WHERE = $(if $(SLURM),--profile "$(patsubst 1,workflow/slurm,$(SLURM))",--cores all)
 # Snakemake keeps a cache at home; in a container that may be a folder that cannot be written
 HOMELESS = $(if $(shell test -w ~ && echo 1),,HOME="$(CURDIR)/.snakemake/home")
-SNAKEMAKE = $(HOMELESS) snakemake $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
+SNAKEMAKE = $(HOMELESS) snakemake $(TARGET) $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
 CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" precision="$(PRECISION)" runs="'$(subst ','',$(RUNS))'"
 CONFIG += threads="$(or $(THREADS),$(if $(SLURM),4))" force="$(if $(FORCE),$(FORCE)@$(NOW))"
 NOW := $(shell date -u +%Y-%m-%dT%H:%M:%S+00:00)
@@ -88,16 +89,18 @@ study: CONTROLS = 1
 study: paper
 
 sensitivity: SEEDS = 0-2
+sensitivity: TARGET = sensitivity
 sensitivity: .venv/ready
-	@$(SNAKEMAKE) sensitivity --config profile="$(SCALE)" $(CONFIG)
+	@$(SNAKEMAKE) --config profile="$(SCALE)" $(CONFIG)
 
 further: SEEDS = 0-5
 further: .venv/ready
 	@python workflow/further.py "$(PROFILE)" "$(SEEDS)" --device "$(DEVICE)" --precision "$(PRECISION)" --runs "$(RUNS)"
 
 one-pass: SEEDS = 10-15
+one-pass: TARGET = one_pass
 one-pass: .venv/ready
-	@$(SNAKEMAKE) one_pass --config profile="$(SCALE)" $(CONFIG)
+	@$(SNAKEMAKE) --config profile="$(SCALE)" $(CONFIG)
 
 test: .venv/ready
 	.venv/bin/ruff check .

@@ -113,6 +113,18 @@ def test_make_hands_its_settings_on():
     assert f"python workflow/further.py {words}" in made.stdout.splitlines()
 
 
+@pytest.mark.parametrize(("target", "rule"), [("sensitivity", "variant"), ("one-pass", "one_pass")])
+def test_make_asks_the_graph_for_the_target(target, rule, scratch):
+    """The command that `make` would run, as a dry run of its own."""
+    words = ["make", "--dry-run", "--old-file=.venv/ready", target, "PROFILE=smoke", f"RUNS={scratch}"]
+    made = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    (command,) = [line for line in made.stdout.splitlines() if "snakemake" in line]
+    shown = command.replace("--quiet rules progress host", "--dry-run")
+    done = subprocess.run(shown, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"rule {rule}:" in done.stdout + done.stderr
+
+
 def test_what_was_made_is_kept(monkeypatch, scratch, capsys):
     monkeypatch.setattr(keep, "ROOT", scratch)
     keep.main(ROOT / "results", "quick-fashion", "1,4")
