@@ -251,7 +251,7 @@ rule one_pass_students:
     input:
         code=[*PASSES, *(f"kdutils/{name}.py" for name in ("recipes", "one_pass", "shifts"))],
     output:
-        HERE + "/one-pass-seed-{seed}.done",
+        HERE + "/one-pass-seed-{seed}.made",
     threads: THREADS
     resources:
         gpu=GPU,
