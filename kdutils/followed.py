@@ -110,8 +110,9 @@ def beside_teacher(study, name, dropout):
 
 def measures(study, name, dropout, test=None):
     """{measure: Found} of one reading of a network of a Study. test: as for `alone`."""
-    own = alone(study, name, dropout, test)
-    return own if (name, dropout) == ("TN", "on") else beside_teacher(study, name, dropout) | own
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a network that says the same of every image: NaN
+        own = alone(study, name, dropout, test)
+        return own if (name, dropout) == ("TN", "on") else beside_teacher(study, name, dropout) | own
 
 
 def record(runs, profile, names):

@@ -7,6 +7,7 @@ import functools
 import json
 import re
 
+from kdutils import followed
 from report import ROOT, answer, claims, heading, markdown, measures, table, verdicts
 
 SCALES = ("paper", "quick")  # those that the pages tell of, the first one first
@@ -19,6 +20,7 @@ STORED = (
     "benchmark",
     "paper/sensitivity",
     "quick-converged/transfer",
+    "quick/followed",
 )
 
 
@@ -105,6 +107,36 @@ def first_plan(record):
     return "; ".join(told) + "."
 
 
+FOLLOWED = (  # (network, dropout), each a row
+    ("TN", "off"),
+    ("KD-SN1", "on"),
+    ("KD-SN1-steps", "on"),
+    ("ONE-SN1", "off"),
+    ("KD-SN2", "on"),
+    ("KD-SN2-steps", "on"),
+    ("ONE-SN2", "off"),
+)
+FOLLOWED_BY = {  # column: (images, measure)
+    "skill": ("test", "skill"),
+    "ρ of entropy": ("test", "ρ of entropy"),
+    "skill, turned by 45°": ("rotation-45", "skill"),
+    "skill, clothes": ("fashion", "skill"),
+    "AUROC of clothes": ("fashion", "AUROC by entropy"),
+}
+
+
+def one_pass(record):
+    """How closely the readings of a `kdutils.followed` record follow the teacher's passes, in Markdown."""
+    found = {(own["network"], own["dropout"]): own for own in record["readings"]}
+    rows = [["network", "seeds", *FOLLOWED_BY]]
+    for reading in FOLLOWED:
+        if own := found.get(reading):
+            passes = "100 passes" if reading[1] == "on" else "one pass"
+            measured = (own["images"][images].get(measure) for images, measure in FOLLOWED_BY.values())
+            rows.append([f"{reading[0]}, {passes}", str(len(own["seeds"])), *map(followed.text, measured)])
+    return markdown(rows)
+
+
 def plan(path):
     """What results/preregistration.json fixes, in Markdown; a sentence if it is not there yet."""
     if not path.exists():
@@ -136,6 +168,7 @@ def parts():
         "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "our_claims": f"\n{claims(transfers)}\n",
+        "one_pass": f"\n{one_pass(stored['quick/followed'])}\n",
         "plan": f"\n\n{plan(ROOT / 'results' / 'preregistration.json')}\n\n",
         "first_plan": first_plan(stored["first_plan"]),
         "coverage": coverage(stored["coverage"]),
