@@ -16,6 +16,7 @@ STORED = (
     "paper_table1",
     "coverage",
     "first_plan",
+    "one_pass",
     "faults",
     "benchmark",
     "paper/sensitivity",
@@ -137,6 +138,28 @@ def one_pass(record):
     return markdown(rows)
 
 
+RECIPE = {  # column: field of a try
+    "views": "views",
+    "of kinds": "kinds",
+    "steps": "steps",
+    "rate": "peak_learning_rate",
+    "loss": "loss",
+    "dropout": "dropout",
+    "skill": "skill",
+    "KL": "kl",
+    "accuracy": "accuracy",
+}
+
+
+def recipe(record):
+    """The tries of the one-pass students' recipe, in Markdown."""
+    tries = [*record["tries"], *record.get("beside", ())]
+    rows = [["try", "network", *RECIPE]]
+    for own in tries:
+        rows.append([own["option"], own["network"], *(str(own[key]).replace("_", "-") for key in RECIPE.values())])
+    return markdown(rows)
+
+
 def plan(path):
     """What results/preregistration.json fixes, in Markdown; a sentence if it is not there yet."""
     if not path.exists():
@@ -168,6 +191,7 @@ def parts():
         "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "our_claims": f"\n{claims(transfers)}\n",
+        "recipe": f"\n{recipe(stored['one_pass'])}\n",
         "one_pass": f"\n{one_pass(stored['quick/followed'])}\n",
         "plan": f"\n\n{plan(ROOT / 'results' / 'preregistration.json')}\n\n",
         "first_plan": first_plan(stored["first_plan"]),
