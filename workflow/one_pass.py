@@ -58,7 +58,8 @@ def attempt(option, recipe, name="ONE-SN1", **changes):
     run = Run("quick" if option == "chosen" else profile, SEED, recipe=recipe)
     part = run.parts["validation"]
     teacher, own = run.answers("TN", part), run.answers(name, part)
-    return {"option": option, "network": name} | asdict(recipe) | measures(teacher, own)
+    rate = {"peak_learning_rate": recipe.schedule(name, run.profile).peak_learning_rate}
+    return {"option": option, "network": name} | asdict(recipe) | rate | measures(teacher, own)
 
 
 def measures(teacher, own):
