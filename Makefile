@@ -40,7 +40,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 1000
 endif
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity further test bench book lab results notebooks transfer figures links clean
+.PHONY: help paper study sensitivity further test bench book lab results notebooks transfer figures lock links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto PRECISION=auto), then"
@@ -63,17 +63,25 @@ help:
 	@echo "make notebooks  execute the committed notebooks 01-04 again, in place (PROFILE=paper: hours)"
 	@echo "make transfer   measure what was transferred: results/<profile>/transfer.json from results/ (half a minute)"
 	@echo "make figures    remake notebooks 05 to 07, the solutions, figures/ and the README's tables from results/"
+	@echo "make lock       write requirements.lock anew after a change to environment.yml"
 	@echo "make links      write the repository's address everywhere (REPO=owner/name)"
 	@echo "make clean      remove what can be remade, except runs/, data/ and results/"
 
-.venv/ready: environment.yml pyproject.toml
+.venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { echo "Python 3.11.4 or newer is needed; say which with PYTHON="; exit 1; }
 	@echo "== installing into .venv (once, some minutes and 6 GB)"
 	@$(PYTHON) -m venv .venv
-	@sed -n 's/^ *- \(.*==.*\)/\1/p' environment.yml > .venv/requirements.txt
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+# environment.yml's versions and what they need, for every system and Python; versions stay as they are where they can
+PINS = sed -n 's/^ *- \(.*==.*\)/\1/p' environment.yml
+lock:
+	@$(PYTHON) -m venv build/uv
+	@build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@{ $(PINS); sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml; } | UV_CUSTOM_COMPILE_COMMAND="make lock" \
+	build/uv/bin/uv pip compile --quiet --universal --python-version 3.11.4 --generate-hashes --no-annotate -o requirements.lock - > /dev/null
 
 paper: .venv/ready
 	@profile="$(PROFILE)"; \
@@ -107,7 +115,8 @@ test-%: .venv/ready
 test-book: book
 
 .venv/bench: .venv/ready
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/requirements.txt -e .[bench]
+	@$(PINS) > .venv/constraints.txt
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/constraints.txt -e .[bench]
 	@touch $@
 
 bench: .venv/bench
