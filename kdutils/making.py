@@ -19,12 +19,17 @@ SETTINGS = ("network", "profile", "recipe", "seed", "results_version", "inputs",
 def modules(run, name):
     """The `models.description` of a network, for the run's images."""
     dropout = run.recipe.has_dropout(name)
-    return one_pass.description(run.networks[name][0], channels=run.channels, dropout=dropout)
+    return one_pass.description(run.networks[name][0], dropout=dropout, **_build(run, name))
+
+
+def _build(run, name):
+    """What `models.build` is told of a network beside its architecture."""
+    return {"channels": run.channels, "design": run.owner(name).design(run.networks[name][0])}
 
 
 def untrained(run, name):
     """The new network, on the run's device."""
-    model = models.build(run.networks[name][0], run.seed, channels=run.channels)
+    model = models.build(run.networks[name][0], run.seed, **_build(run, name))
     return (model if run.recipe.has_dropout(name) else one_pass.without_dropout(model)).to(run.device)
 
 

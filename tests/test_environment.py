@@ -68,7 +68,11 @@ def test_nothing_that_a_locked_package_needs_is_missing_from_the_lock():
 @pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
 def test_the_lock_has_one_version_of_a_package_for_each_system(system):
     for python in ("3.11.4", "3.12.0", "3.13.0"):
-        where = {"sys_platform": system, "python_full_version": python, "os_name": "nt" if system == "win32" else "posix"}
+        where = {
+            "sys_platform": system,
+            "python_full_version": python,
+            "os_name": "nt" if system == "win32" else "posix",
+        }
         found = [own.name for own in LOCKED if not own.marker or own.marker.evaluate(where)]
         assert sorted(found) == sorted(set(found))
         assert set(PINS) <= set(found)

@@ -17,7 +17,7 @@ MAY_IMPORT = {  # module: modules of ours that it may import, beside those that 
     "plumbing.dropout": [],
     "plumbing.machine": ["plumbing.store"],
     "plumbing.checkpoint": ["plumbing.store"],
-    "profiles": ["plumbing.checks"],
+    "profiles": ["plumbing.checks", "plumbing.store"],
     "recipes": ["plumbing.checks"],
     "data": ["plumbing.fetch", "plumbing.store"],
     "models": ["data", "profiles", "plumbing.compute"],

@@ -25,6 +25,12 @@ def project_root():
     return here
 
 
+def located(file):
+    """The path of a file that is named from the working directory, or else from the repository's root."""
+    path = Path(file).expanduser()
+    return path if path.exists() else project_root() / path
+
+
 def display_path(path):
     """`path` as messages show it: relative to the repository's root where it lies inside."""
     path, root = Path(path).resolve(), project_root()
