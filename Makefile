@@ -24,10 +24,16 @@ SOLUTIONS = $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/solutions
 WHERE = $(if $(SLURM),--profile "$(patsubst 1,workflow/slurm,$(SLURM))",--cores all)
 # Snakemake keeps a cache at home; in a container that may be a folder that cannot be written
 HOMELESS = $(if $(shell test -w ~ && echo 1),,HOME="$(CURDIR)/.snakemake/home")
-SNAKEMAKE = $(HOMELESS) snakemake $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
+# on this machine in one line that lives; on a cluster, Slurm's and Snakemake's own messages count
+LIVE = $(HOMELESS) $(if $(SLURM),,python workflow/live.py)
+SNAKEMAKE = $(LIVE) snakemake $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
 CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" precision="$(PRECISION)" runs="'$(subst ','',$(RUNS))'"
 CONFIG += threads="$(or $(THREADS),$(if $(SLURM),4))" force="$(if $(FORCE),$(FORCE)@$(NOW))"
 NOW := $(shell date -u +%Y-%m-%dT%H:%M:%S+00:00)
+
+# Ctrl-C: the program says in one line what is safe, and make ends without a word of its own
+UNTIL = trap : INT;
+STOPPED = status=$$?; trap - INT; [ $$status != 130 ] || { kill -INT $$PPID; exit 0; }; [ $$status = 0 ] || exit $$status;
 
 # macOS's make 3.81 does not look here for a line that needs no shell: those lines name .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -86,9 +92,9 @@ lock:
 paper: .venv/ready
 	@profile="$(PROFILE)"; \
 	[ -n "$$profile" ] || profile=$$(python -c "from kdutils.notebook import profile_for; print(profile_for('$(DEVICE)'))" 2> /dev/null || echo quick); \
-	echo "== profile $$profile, seeds $(SEEDS)"; \
-	$(SNAKEMAKE) --config profile="$$profile" $(CONFIG) controls="$(CONTROLS)" && \
-	python workflow/report.py "$(RUNS)/$$profile" && python workflow/beside.py "$(RUNS)" "$$profile"
+	echo "== profile $$profile, seeds $(SEEDS)"; $(UNTIL) \
+	$(SNAKEMAKE) --config profile="$$profile" $(CONFIG) controls="$(CONTROLS)"; $(STOPPED) \
+	python workflow/report.py "$(RUNS)/$$(basename "$$profile" .toml)" && python workflow/beside.py "$(RUNS)" "$$profile"
 
 study: SEEDS = 0-9
 study: CONTROLS = 1
@@ -96,7 +102,7 @@ study: paper
 
 sensitivity: SEEDS = 0-2
 sensitivity: .venv/ready
-	@$(SNAKEMAKE) sensitivity --config profile="$(SCALE)" $(CONFIG)
+	@$(UNTIL) $(SNAKEMAKE) sensitivity --config profile="$(SCALE)" $(CONFIG); $(STOPPED) :
 
 further: SEEDS = 0-5
 further: .venv/ready

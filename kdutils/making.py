@@ -9,6 +9,7 @@ from . import distillation, mc_dropout, models, one_pass, origin, predictions, r
 from .data import Part
 from .plumbing.checkpoint import from_safetensors, to_safetensors
 from .plumbing.machine import stoppable
+from .plumbing.progress import say, tell
 from .plumbing.store import to_json, to_npz
 from .profiles import derive_seed
 
@@ -121,6 +122,7 @@ def predict(run, name, images="test", part=None):
     part, passes = part or shifts.part(images, run.parts["test"]), 1 if once else run.owner(name).mc_passes
     started = time.perf_counter()
     options = {"passes": passes, "seed": derive_seed(run.seed, name, "mc_dropout", *([] if of_test else [images]))}
+    tell(title=f"{name} predicts")
     with stoppable(f"{name}'s prediction stopped: run the same command again to make it"):
         made = one_pass.predict(model, part.images) if once else mc_dropout.predict(model, part.images, **options)
     spent, found = time.perf_counter() - started, run.manifest(name)
@@ -131,4 +133,4 @@ def predict(run, name, images="test", part=None):
     pack = predictions.pack_shift if of_shift else predictions.pack
     store.put({file: pack(made, part.labels)}, **changes)
     named = images if of_test or of_shift else "other"
-    print(f"{name}: {len(part):,} {named} images, {passes} pass{'es' * (passes > 1)}, {spent:.0f} s", flush=True)
+    say(f"{name}: {len(part):,} {named} images, {passes} pass{'es' * (passes > 1)}, {spent:.0f} s")

@@ -14,6 +14,7 @@ from . import origin, predictions, recipes, shifts
 from .data import check_parts, load_parts
 from .plumbing.checks import check_seed
 from .plumbing.machine import provenance
+from .plumbing.progress import say
 from .plumbing.store import Store, from_npz, project_root, sha256
 from .profiles import DEFAULTS, owner, resolve
 from .recipes import ONE_PASS
@@ -203,7 +204,7 @@ class Run:
         if self.to_remake(name):
             with self.store(name).locked():
                 if self.to_remake(name):  # another process may have done it meanwhile
-                    print(f"remaking {name}", flush=True)
+                    say(f"remaking {name}")
                     self._train(name)
         self.manifest(name)
         return self.store(name).get(file, lambda: make(name))

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from .progress import say
+
 
 def project_root():
     """The repository's root: the nearest folder with `notebooks` and `pyproject.toml`.
@@ -174,10 +176,10 @@ class Store:
     def _print_why(self, file):
         """Nothing about a file that was never made. A corrupt manifest is replaced by an empty one."""
         if self._path.exists() and self.peek() is None:
-            print(f"{display_path(self._path)} is corrupt: recomputing {self.folder.name}", flush=True)
+            say(f"{display_path(self._path)} is corrupt: recomputing {self.folder.name}")
             self.put({}, replace=True)
         elif file in self.manifest()["outputs"]:
-            print(f"{display_path(self.folder / file)} is missing or corrupt: recomputing it", flush=True)
+            say(f"{display_path(self.folder / file)} is missing or corrupt: recomputing it")
 
     def put(self, contents, *, replace=False, **changes):
         """Write `contents` {file: bytes}, then the manifest with `changes` and their SHA-256s.
@@ -200,7 +202,7 @@ class Store:
             try:
                 self._lock.acquire(blocking=False)
             except Timeout:
-                print(f"another process is making {display_path(self.folder)}: waiting for it", flush=True)
+                say(f"another process is making {display_path(self.folder)}: waiting for it")
                 self._lock.acquire()
         try:
             for left in self.folder.glob(".*.tmp"):  # temporary files of a killed process
