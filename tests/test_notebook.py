@@ -141,6 +141,15 @@ except ValueError as error:
         assert "seeds 1" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("profile", "root", "read_only", "says"),
+    [("paper", "results", True, "found"), ("quick", "results", True, "else"), ("paper", "runs", False, "else")],
+)
+def test_a_finding_is_told_of_the_committed_results_of_paper_alone(repository, profile, root, read_only, says):
+    run = kd.Run(profile, 0, repository / root, read_only=read_only)
+    assert notebook.finding(run, "found", "else") == says
+
+
 def test_finish_leaves_the_proof_that_a_notebook_ran_to_its_end(tiny, scratch, capsys):
     run = kd.Run(tiny, 0, scratch)
     notebook.finish("02_teacher", run)

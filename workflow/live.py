@@ -160,6 +160,10 @@ class Shown:
         else:
             print(text, flush=True)
 
+    def stopping(self):
+        if self.bar is not None:
+            self.bar.set_description_str("stopping")
+
     def close(self):
         if self.bar is not None:
             self.bar.close()
@@ -236,9 +240,11 @@ def main(command, every=30):
                 shown.say(text)
             shown.line(*watch.line())
             time.sleep(0.1)
+        if stopped:
+            shown.stopping()
+            stop(process)
         shown.close()
         if stopped:
-            stop(process)
             kept = display_path(watch.folder.parents[1])
             print(f"stopped; all finished networks and epochs are safe in {kept}: the same command goes on from there")
             return 130
