@@ -9,6 +9,7 @@ from . import distillation, mc_dropout, models, one_pass, origin, predictions, r
 from .data import Part
 from .plumbing.checkpoint import from_safetensors, to_safetensors
 from .plumbing.machine import stoppable
+from .plumbing.progress import say, tell
 from .plumbing.store import to_json, to_npz
 from .profiles import derive_seed
 
@@ -19,12 +20,17 @@ SETTINGS = ("network", "profile", "recipe", "seed", "results_version", "inputs",
 def modules(run, name):
     """The `models.description` of a network, for the run's images."""
     dropout = run.recipe.has_dropout(name)
-    return one_pass.description(run.networks[name][0], channels=run.channels, dropout=dropout)
+    return one_pass.description(run.networks[name][0], dropout=dropout, **_build(run, name))
+
+
+def _build(run, name):
+    """What `models.build` is told of a network beside its architecture."""
+    return {"channels": run.channels, "design": run.owner(name).design(run.networks[name][0])}
 
 
 def untrained(run, name):
     """The new network, on the run's device."""
-    model = models.build(run.networks[name][0], run.seed, channels=run.channels)
+    model = models.build(run.networks[name][0], run.seed, **_build(run, name))
     return (model if run.recipe.has_dropout(name) else one_pass.without_dropout(model)).to(run.device)
 
 
@@ -120,6 +126,7 @@ def predict(run, name, images="test", part=None):
     part, passes = part or shifts.part(images, run.parts["test"]), 1 if once else run.owner(name).mc_passes
     started = time.perf_counter()
     options = {"passes": passes, "seed": derive_seed(run.seed, name, "mc_dropout", *([] if of_test else [images]))}
+    tell(title=f"{name} predicts")
     with stoppable(f"{name}'s prediction stopped: run the same command again to make it"):
         made = one_pass.predict(model, part.images) if once else mc_dropout.predict(model, part.images, **options)
     spent, found = time.perf_counter() - started, run.manifest(name)
@@ -130,4 +137,4 @@ def predict(run, name, images="test", part=None):
     pack = predictions.pack_shift if of_shift else predictions.pack
     store.put({file: pack(made, part.labels)}, **changes)
     named = images if of_test or of_shift else "other"
-    print(f"{name}: {len(part):,} {named} images, {passes} pass{'es' * (passes > 1)}, {spent:.0f} s", flush=True)
+    say(f"{name}: {len(part):,} {named} images, {passes} pass{'es' * (passes > 1)}, {spent:.0f} s")

@@ -10,7 +10,7 @@ from torch import nn
 
 from . import data
 from .plumbing import compute
-from .plumbing.checks import number, whole_number
+from .plumbing.checks import whole_number
 from .profiles import derive_seed
 
 ARCHITECTURES = {  # name: (features, sizes of the hidden fully connected layers)
@@ -22,11 +22,7 @@ ARCHITECTURES = {  # name: (features, sizes of the hidden fully connected layers
 }
 
 
-def _scaled(count, width):
-    return max(1, round(count * width))
-
-
-def _features(layers, channels, width):
+def _features(layers, channels):
     """The convolutional part, and how many numbers it gives for an image."""
     modules, side = [], data.SIDE
     for word in layers.split():
@@ -35,7 +31,7 @@ def _features(layers, channels, width):
             side //= 2
         else:
             kernel, padding = (5, 0) if word.startswith("5x5:") else (3, 1)
-            outputs = _scaled(int(word.removeprefix("5x5:")), width)
+            outputs = int(word.removeprefix("5x5:"))
             modules += [nn.Conv2d(channels, outputs, kernel, padding=padding), nn.ReLU(inplace=True)]
             channels, side = outputs, side + 2 * padding - kernel + 1
     return nn.Sequential(*modules), channels * side**2
@@ -48,24 +44,24 @@ def _classifier(sizes, classes):
     return nn.Sequential(*modules, nn.Linear(sizes[-1], classes))
 
 
-def _skeleton(name, channels, classes, width=1):
+def _skeleton(name, channels, classes, design=None):
     """The network without numbers: on the meta device nothing is initialised, and the global generator left alone."""
     if name not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {name!r}: known are {', '.join(ARCHITECTURES)}")
     whole_number("channels", channels, minimum=1), whole_number("classes", classes, minimum=2)
-    number("width", width, "a number above 0, at most 1", lambda width: 0 < width <= 1)
-    layers, hidden = ARCHITECTURES[name]
+    layers, hidden = design or ARCHITECTURES[name]
     with torch.device("meta"):
-        features, size = _features(layers, channels, width)
-        sizes = (size, *(_scaled(units, width) for units in hidden))
-        return nn.Sequential(OrderedDict(features=features, classifier=_classifier(sizes, classes)))
+        features, size = _features(layers, channels)
+        if size < 1:
+            raise ValueError(f"{name}: {layers!r} leaves nothing of an image of {data.SIDE} × {data.SIDE} pixels")
+        return nn.Sequential(OrderedDict(features=features, classifier=_classifier((size, *hidden), classes)))
 
 
-def description(name, *, channels=1, classes=10):
+def description(name, *, channels=1, classes=10, design=None):
     """{place: module, its settings and the shapes of its parameters} of the network that `build` gives."""
     settings = ("p", "kernel_size", "stride", "padding", "dilation", "groups", "inplace")
     found = {}
-    for place, module in _skeleton(name, channels, classes).named_modules():
+    for place, module in _skeleton(name, channels, classes, design).named_modules():
         words = [f"{key}={getattr(module, key)}" for key in settings if hasattr(module, key)]
         words += [f"{key} {tuple(value.shape)}" for key, value in module.named_parameters(recurse=False)]
         if not list(module.children()):
@@ -73,14 +69,15 @@ def description(name, *, channels=1, classes=10):
     return found
 
 
-def build(name, seed=0, *, channels=1, classes=10, width=1):
+def build(name, seed=0, *, channels=1, classes=10, design=None):
     """An untrained network on the CPU: (n, channels, 32, 32) float images to (n, classes) logits.
 
-    name: one of `ARCHITECTURES`. width: above 0, at most 1; so many times its channels and hidden units. He
-    initialisation from a generator of its own, derived from `seed` and `name`; biases 0. Dropout (p = 0.5) after every
-    hidden fully connected ReLU. Raises ValueError for an unknown name, for fewer than two classes, for another width.
+    name: one of `ARCHITECTURES`. He initialisation from a generator of its own, derived from `seed` and `name`;
+    biases 0. Dropout (p = 0.5) after every hidden fully connected ReLU. design: (features, hidden sizes) in the place
+    of those in `ARCHITECTURES`. Raises ValueError for an unknown name, for fewer than two classes, and for a design
+    that pools an image away.
     """
-    network = _skeleton(name, channels, classes, width).to_empty(device="cpu")
+    network = _skeleton(name, channels, classes, design).to_empty(device="cpu")
     generator = torch.Generator().manual_seed(derive_seed(seed, name, "initialisation"))
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

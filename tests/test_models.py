@@ -100,21 +100,6 @@ def test_an_unknown_name_lists_the_known_ones(unknown):
         models.build(unknown)
 
 
-@pytest.mark.parametrize("width", [1, 1 / 2, 1 / 16])
-def test_a_narrower_network(width):
-    network = models.build("SN1", width=width)
-    first, second, hidden = (round(count * width) for count in (48, 128, 1280))
-    layers = ((25, first), (25 * first, second), (25 * second, hidden), (hidden, 10))
-    assert models.parameter_count(network) == sum((inputs + 1) * outputs for inputs, outputs in layers)
-    assert models.logits(network, np.zeros((2, 1, 28, 28), np.uint8)).shape == (2, 10)
-
-
-@pytest.mark.parametrize("width", [0, -1, 2, float("nan"), "half", True])
-def test_a_wrong_width_is_refused(width):
-    with pytest.raises(ValueError, match=r"width must be a number above 0, at most 1, got"):
-        models.build("SN1", width=width)
-
-
 @pytest.mark.parametrize("seed", [-1, 1.5, "0", True])
 def test_a_wrong_seed_is_refused(seed):
     with pytest.raises(ValueError, match="seed must be a whole number"):
@@ -179,3 +164,14 @@ def test_a_network_on_a_gpu_refuses_a_batch_elsewhere(fake_gpu, sn1_on_fake_gpu)
         assert sn1_on_fake_gpu(torch.zeros(3, 1, 32, 32, device="cuda")).device.type == "cuda"
         with pytest.raises(RuntimeError, match="same device"):
             sn1_on_fake_gpu(torch.zeros(3, 1, 32, 32))
+
+
+def test_a_design_takes_the_place_of_the_papers(name):
+    small = models.build(name, seed=3, design=("5x5:4 M 8 M", (6,)))
+    assert models.parameter_count(small) == (25 * 4 + 4) + (9 * 4 * 8 + 8) + (7 * 7 * 8 * 6 + 6) + (6 * 10 + 10)
+    assert len(models.description(name, design=("5x5:4 M 8 M", (6,)))) == len([*small.features, *small.classifier])
+
+
+def test_a_design_that_pools_an_image_away_is_refused():
+    with pytest.raises(ValueError, match="SN1: '8 M M M M M M' leaves nothing of an image of 32 × 32 pixels"):
+        models.build("SN1", design=("8 M M M M M M", (6,)))

@@ -11,13 +11,14 @@ MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for p
 MODULES = {name: path for name, path in MODULES.items() if not name.endswith("__init__")}
 MAY_IMPORT = {  # module: modules of ours that it may import, beside those that these may
     "plumbing.checks": [],
-    "plumbing.store": [],
-    "plumbing.fetch": [],
-    "plumbing.compute": [],
+    "plumbing.progress": [],
+    "plumbing.store": ["plumbing.progress"],
+    "plumbing.fetch": ["plumbing.progress"],
+    "plumbing.compute": ["plumbing.progress"],
     "plumbing.dropout": [],
     "plumbing.machine": ["plumbing.store"],
     "plumbing.checkpoint": ["plumbing.store"],
-    "profiles": ["plumbing.checks"],
+    "profiles": ["plumbing.checks", "plumbing.store"],
     "recipes": ["plumbing.checks"],
     "data": ["plumbing.fetch", "plumbing.store"],
     "models": ["data", "profiles", "plumbing.compute"],

@@ -23,11 +23,16 @@ WIDTHS = (1, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
 NAME = "ONE-SN1"
 
 
+def design(width):
+    """SN1's, as for `models.build`, with `width` times its channels and hidden units."""
+    return f"5x5:{round(48 * width)} M 5x5:{round(128 * width)} M", (round(1280 * width),)
+
+
 def student(run, width):
     """The trained student of a Run with `width` times the channels and hidden units: loaded, resumed or trained."""
     if width == 1:
         return run.network(NAME)
-    model = models.build("SN1", run.seed, channels=run.channels, width=width)
+    model = models.build("SN1", run.seed, channels=run.channels, design=design(width))
     model = one_pass.without_dropout(model).to(run.device)
     stored = run.folder / "widths" / f"{1 / width:.0f}.safetensors"
     if stored.exists():

@@ -133,12 +133,39 @@ def test_no_sentence_is_long(name):
     assert {sentence: count for sentence, count in words.items() if count > 30} == {}
 
 
+MARK = "In the committed results"
+FIXED = {"0.05", "0.001", "0.002", "0.223", "0.39", "1.48", "99.08"}  # levels, thresholds, examples, the paper's
+
+
+def test_a_reading_says_that_it_is_of_the_committed_results(notebook):
+    """As it stands over anybody's numbers: a paragraph that tells a number which a cell shows, or one before it."""
+    name, nb = notebook
+    unmarked, shown = [], printed(name)
+    for cell in nb.cells if name[:2] != "01" else ():  # the data are the same for all
+        paragraphs = cell.source.split("\n\n") if cell.cell_type == "markdown" else ()
+        for k, text in enumerate(paragraphs):
+            numbers = set(re.findall(r"(?<![\d.])\d+\.\d{2,}(?!\d)", text)) - FIXED
+            told = [number for number in numbers if re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", shown)]
+            unmarked += [text] if told and MARK.lower() not in "".join(paragraphs[: k + 1]).lower() else []
+    assert unmarked == []
+    assert "What we saw" not in text_of(nb)
+
+
+def test_a_title_that_tells_a_finding_is_not_drawn_over_other_numbers(notebook):
+    """A title that a cell writes out whole; those that it computes are true of any numbers."""
+    name, nb = notebook
+    for cell in code_cells(nb) if name[:2] in ("06", "07") else ():
+        if re.search(r'^ *title = "', cell.source, re.MULTILINE):
+            assert "kd.notebook.finding(run, title" in cell.source
+        assert not re.search(r'title\("[A-Z]\w+ .*\w+ ', cell.source)
+
+
 def test_numbers_that_05_and_06_tell_are_those_they_show():
     """Of the paragraphs that read a result; numbers with two digits behind the point, and more."""
     for name in READ:
         if name.startswith(("05", "06")):
             shown = printed(name) + "".join(re.findall(r"figure.*", text_of(read(name))))
-            told = [cell.source for cell in read(name).cells if cell.source.startswith("**What we saw** at `paper`")]
+            told = [cell.source for cell in read(name).cells if cell.source.startswith(f"**{MARK}** at `paper`")]
             numbers = {number for text in told for number in re.findall(r"\d\.\d{3,}", text.split("\n\n")[0])}
             assert [number for number in sorted(numbers) if number not in shown] == [], name
 
