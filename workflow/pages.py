@@ -138,6 +138,19 @@ def one_pass(record):
     return markdown(rows)
 
 
+def beyond(record):
+    """What the one-pass students come to, in two sentences with their numbers."""
+    found = {(own["network"], own["dropout"]): own for own in record["readings"]}
+    one, distilled = found["ONE-SN2", "off"], found["KD-SN2", "on"]
+    turned = [followed.text(own["images"]["rotation-45"]["skill"]) for own in (one, distilled)]
+    skills = [followed.text(own["images"]["test"]["skill"]) for own in (one, distilled)]
+    return (
+        f"ONE-SN2 has a skill of {skills[0]} in one pass, KD-SN2 of {skills[1]} in its hundred (1 is a copy, 0 a "
+        f"constant; `{record['profile']}`, {len(one['seeds'])} seeds). On digits turned by 45° it is {turned[0]} and "
+        f"{turned[1]}."
+    )
+
+
 RECIPE = {  # column: field of a try
     "views": "views",
     "of kinds": "kinds",
@@ -191,6 +204,7 @@ def parts():
         "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "our_claims": f"\n{claims(transfers)}\n",
+        "beyond": beyond(stored["quick/followed"]),
         "recipe": f"\n{recipe(stored['one_pass'])}\n",
         "one_pass": f"\n{one_pass(stored['quick/followed'])}\n",
         "plan": f"\n\n{plan(ROOT / 'results' / 'preregistration.json')}\n\n",
