@@ -1,13 +1,14 @@
 """MNIST as arrays, split into parts; images stay uint8 until a batch is preprocessed."""
 
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from .plumbing import fetch
-from .plumbing.store import project_root
+from .plumbing.store import from_npz, located, project_root
 
 FILES = fetch.MNIST.files  # {name: MD5}
 MEAN, STANDARD_DEVIATION = 0.1307, 0.3081  # of the 28x28 training pixels in [0, 1]
@@ -77,6 +78,27 @@ def _is_ours(folder):
     project = root / "pyproject.toml"
     ours = project.is_file() and b'name = "kdutils"' in project.read_bytes()
     return ours and folder.resolve().is_relative_to(root.resolve() / "data")
+
+
+def load_parts(kind, profile, root=None):
+    """The parts of a profile's data, as `split` gives them. root: the folder of the MNIST or Fashion-MNIST files.
+
+    kind: "mnist", "fashion_mnist", or the path of an NPZ file, seen from the working directory or from the repository's
+    root. It holds train_images, validation_images, test_images, and train_labels, validation_labels, test_labels, as
+    `check_parts` takes them. Raises ValueError for others.
+    """
+    if not kind.endswith(".npz"):
+        return split({"mnist": load_mnist, "fashion_mnist": load_fashion_mnist}[kind](root), profile)
+    try:
+        arrays, names = from_npz(located(kind).read_bytes()), ("train", "validation", "test")
+        parts = {name: Part(arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in names}
+        parts = check_parts(parts, profile)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"data {kind}: {getattr(error, 'strerror', None) or error}") from None
+    return {
+        name: Part(part.images, part.labels.astype(np.min_scalar_type(part.labels.max())))
+        for name, part in parts.items()
+    }
 
 
 def split(mnist, profile):

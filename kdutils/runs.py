@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 
 from . import origin, predictions, recipes, shifts
-from .data import check_parts, load_fashion_mnist, load_mnist, sizes, split
+from .data import check_parts, load_parts, sizes
 from .plumbing.checks import check_seed
 from .plumbing.machine import provenance
+from .plumbing.progress import say
 from .plumbing.store import Store, from_npz, project_root, sha256
 from .profiles import DEFAULTS, owner, resolve
 
@@ -29,7 +30,7 @@ NETWORKS = {  # name: (architecture, distilled from TN)
     "SN3": ("SN3", False),
 }
 TABLE_1 = ("TN", "KD-SN1", "KD-SN2", "SN2", "KD-SN3")  # the networks of the paper's Table 1, in its order
-DATA = {"quick-fashion": load_fashion_mnist}  # of profiles that do not take MNIST, by their names
+DATA = {"quick-fashion": "fashion_mnist"}  # of profiles older than the field `data`, by their names
 OLDER = DEFAULTS | recipes.DEFAULTS | {"classes": 10}  # what manifests that lack it had
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")  # of training
@@ -38,16 +39,15 @@ PRECISIONS = ("auto", "float32", "bfloat16")  # of training
 class Run:
     """One experiment: the networks of `profile` for one `seed`, under `root`/<profile>/seed-<seed>/<network>/.
 
-    profile: a name or a Profile. root: a folder, by default `runs` in the repository's root. device: one of `DEVICES`.
-    data: its data's folder, as for `data.load_mnist`. parts: other data in MNIST's place, {"train", "validation",
-    "test": `data.Part`}, as for `data.check_parts`. read_only: never trains. precision: of training,
-    one of `PRECISIONS`; "auto" is what the device computes natively, and accepts what is stored. force: networks to
-    remake, as for `origin.forced`, by default $KDUTILS_FORCE; the old stay until the new are whole. recipe: of the
-    networks of `recipes.ONE_PASS`, by default that of the profile's scale. Raises ValueError for anything else.
+    profile: as for `profiles.resolve`. root: a folder, by default `runs` in the repository's root. device: one of
+    `DEVICES`. data: its data's folder, as for `data.load_mnist`. parts: other data in MNIST's place, as for
+    `data.check_parts`. read_only: never trains. precision: of training, one of `PRECISIONS`; "auto" is what the device
+    computes natively, and accepts what is stored. force: networks to remake, as for `origin.forced`, by default
+    $KDUTILS_FORCE; the old stay until the new are whole. recipe: of the networks of `recipes.ONE_PASS`, by default that
+    of the profile's scale. Raises ValueError for anything else.
 
     Uses what is stored only if its SHA-256 is the recorded one, and recomputes it otherwise. A read-only run raises
-    FileNotFoundError for what is missing and ValueError for what is corrupt. Of several processes one makes a network,
-    and the others wait for it.
+    FileNotFoundError for what is missing and ValueError for what is corrupt. Of several processes one makes a network.
     """
 
     def __init__(
@@ -107,12 +107,13 @@ class Run:
     @cached_property
     def parts(self):
         """{"train", "validation", "test"}: the `data.Part`s of this profile."""
-        return split(DATA.get(self.profile.name, load_mnist)(self._data), self.profile)
+        return load_parts(DATA.get(self.profile.name, self.profile.data), self.profile, self._data)
 
     @property
     def sizes(self):
         """{"channels", "classes"}: how many, by the train part, as `models.build` takes them."""
-        return sizes(self.parts["train"]) if self.own_data else {"channels": 1, "classes": 10}
+        own = self.own_data or self.profile.data.endswith(".npz")
+        return sizes(self.parts["train"]) if own else {"channels": 1, "classes": 10}
 
     # What is made of what
 
@@ -184,8 +185,7 @@ class Run:
         """The Profile in whose folder a network lies. Raises ValueError for an unknown network."""
         if name not in self.networks:
             raise ValueError(f"unknown network {name!r}: known are {', '.join(self.networks)}")
-        distilled = name in recipes.ONE_PASS or self.networks[name][1]
-        return owner(self.profile, teacher=name == "TN", distilled=distilled)
+        return owner(self.profile, self.networks[name][0], distilled=name in recipes.ONE_PASS or self.networks[name][1])
 
     def store(self, name):
         """The `store.Store` of a network's files."""
@@ -204,7 +204,7 @@ class Run:
         if self.to_remake(name):
             with self.store(name).locked():
                 if self.to_remake(name):  # another process may have done it meanwhile
-                    print(f"remaking {name}", flush=True)
+                    say(f"remaking {name}")
                     self._train(name)
         self.manifest(name)
         return self.store(name).get(file, lambda: make(name))

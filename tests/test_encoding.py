@@ -15,13 +15,17 @@ NAMED = {"read_text": 0, "write_text": 1, "open": 1, "run": None, "check_output"
 
 
 def sources():
-    """{file: its Python}: of a notebook its cells without IPython's lines, of the Snakefile what precedes its rules."""
+    """{file: its Python}: of pages and notebooks without IPython's lines, of the Snakefile all before its rules."""
     found = {name: (ROOT / name).read_text(encoding="utf-8") for name in listed("*.py", "*.ipynb", "Snakefile")}
     for name in found:
         if name.endswith(".ipynb"):
             cells = [cell.source for cell in nbformat.reads(found[name], 4).cells if cell.cell_type == "code"]
             found[name] = "\n".join(re.sub(r"^( *)[%!].*", r"\1pass", cell, flags=re.MULTILINE) for cell in cells)
     found["Snakefile"] = found["Snakefile"].split("\nrule ")[0]
+    for name in listed("*.md"):
+        found[name] = "\n".join(
+            re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+        )
     return found
 
 

@@ -141,12 +141,10 @@ def test_no_name_of_a_folder_is_taken_apart(tmp_path, runs):
     command += [f"runs={tmp_path / runs}", "device=cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
-    lines = [
-        line for line in done.stderr.splitlines() + done.stdout.splitlines() if line.strip().startswith("papermill")
-    ]
+    lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip().startswith("{ papermill")]
     assert lines
     for line in lines:
-        words = shlex.split(line.split(" 2> ")[0])
+        words = shlex.split(line.split(" 2> ")[0])[1:]
         assert words[2].startswith(f"{tmp_path / runs}/smoke/notebooks/")
         assert words[words.index("runs") + 1] == str(tmp_path / runs)
 
@@ -156,7 +154,7 @@ def test_a_variants_folders_are_one_word_each(tmp_path):
     command += ["profile=smoke", f"runs={tmp_path}/it's ours", "device=cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     line = next(line for line in (done.stderr + done.stdout).splitlines() if "workflow/variant.py" in line)
-    assert shlex.split(line)[-4:] == ["--runs", f"{tmp_path}/it's ours", "--data", ""]
+    assert shlex.split(line.split(" 2>&1 ")[0])[-4:] == ["--runs", f"{tmp_path}/it's ours", "--data", ""]
 
 
 @pytest.mark.parametrize("runs", ["007", "2026_11_25", "1e3"])
@@ -219,7 +217,8 @@ def test_make_works_in_a_folder_with_spaces_and_umlauts(umlauts, runs):
     assert kept.read_bytes() == (ROOT / "results" / stored / "predictions.npz").read_bytes()
 
     lines = run(*make, "paper", "PROFILE=smoke", "--dry-run").replace("--cores all", "--cores 1 --dry-run")
-    shown = run("sh", "-c", lines.replace("--quiet rules progress host", "").split("&& \\\n")[0])
+    lines = lines.replace("python workflow/live.py", "").replace("--quiet rules progress host", "")
+    shown = run("sh", "-c", lines.split("python workflow/report.py")[0])
     assert f"{runs}/smoke/notebooks/01_data.ipynb" in shown
 
 
@@ -230,7 +229,7 @@ def test_a_home_that_cannot_be_written_is_not_snakemakes(tmp_path):
         done = subprocess.run(
             words, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", env=os.environ | {"HOME": home}
         )
-        shown[home] = re.findall(r'HOME="([^"]+)" snakemake', done.stdout)
+        shown[home] = re.findall(r'HOME="([^"]+)" python workflow/live.py snakemake', done.stdout)
     assert shown == {"/proc/none": [f"{ROOT}/.snakemake/home"], str(tmp_path): []}
     command = ["snakemake", "--cores", "1", "--nolock", "--dry-run", "--config", "profile=smoke", f"runs={tmp_path}/r"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, env=os.environ | {"HOME": f"{ROOT}/.snakemake/home"})
