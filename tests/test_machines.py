@@ -90,6 +90,13 @@ def test_the_commit_of_a_repository_around_is_not_ours(inner):
     assert machine.commit()[0] == found + "+"
 
 
+def test_a_hook_of_another_repository_does_not_lend_its_commit(inner, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", str(inner.parent / ".git"))
+    assert machine.commit() == (None, "outside a repository")
+    monkeypatch.setenv("GIT_WORK_TREE", str(inner))
+    assert machine.commit() == (None, "outside a repository")
+
+
 def test_what_git_refuses_is_said(inner, monkeypatch, capsys):
     git(inner, "init", "-q")
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
