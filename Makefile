@@ -9,6 +9,7 @@ RUNS ?= runs
 THREADS ?=
 FORCE ?=
 SLURM =
+TARGET =
 override RUNS := $(if $(filter ~/%,$(firstword $(RUNS))),$(subst ~/,$(HOME)/,$(RUNS)),$(RUNS))
 SCALE = $(or $(PROFILE),quick)
 
@@ -26,7 +27,7 @@ WHERE = $(if $(SLURM),--profile "$(patsubst 1,workflow/slurm,$(SLURM))",--cores 
 HOMELESS = $(if $(shell test -w ~ && echo 1),,HOME="$(CURDIR)/.snakemake/home")
 # on this machine in one line that lives; on a cluster, Slurm's and Snakemake's own messages count
 LIVE = $(HOMELESS) $(if $(SLURM),,python workflow/live.py)
-SNAKEMAKE = $(LIVE) snakemake $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
+SNAKEMAKE = $(LIVE) snakemake $(TARGET) $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
 CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" precision="$(PRECISION)" runs="'$(subst ','',$(RUNS))'"
 CONFIG += threads="$(or $(THREADS),$(if $(SLURM),4))" force="$(if $(FORCE),$(FORCE)@$(NOW))"
 NOW := $(shell date -u +%Y-%m-%dT%H:%M:%S+00:00)
@@ -46,7 +47,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 1000
 endif
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity further test bench book lab results notebooks transfer figures lock links clean
+.PHONY: help paper study sensitivity further one-pass test bench book lab results notebooks transfer figures lock links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto PRECISION=auto), then"
@@ -65,10 +66,11 @@ help:
 	@echo "                SLURM=1: on a cluster, see docs/cluster.md)"
 	@echo "make sensitivity  train students with other temperatures, weights, … (SEEDS=0-2): does any choice matter?"
 	@echo "make further    train a study beside the scales (PROFILE=quick-converged|quick-fashion SEEDS=0-5)"
+	@echo "make one-pass   train students that answer in one pass, and run notebook 08 (PROFILE=quick SEEDS=10-15)"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
 	@echo "make notebooks  execute the committed notebooks 01-04 again, in place (PROFILE=paper: hours)"
-	@echo "make transfer   measure what was transferred: results/<profile>/transfer.json from results/ (half a minute)"
-	@echo "make figures    remake notebooks 05 to 07, the solutions, figures/ and the README's tables from results/"
+	@echo "make transfer   measure what was transferred: transfer.json, followed.json from results/ (minutes)"
+	@echo "make figures    remake notebooks 05 to 08, the solutions, figures/ and the README's tables from results/"
 	@echo "make lock       write requirements.lock anew after a change to environment.yml"
 	@echo "make links      write the repository's address everywhere (REPO=owner/name)"
 	@echo "make clean      remove what can be remade, except runs/, data/ and results/"
@@ -101,12 +103,18 @@ study: CONTROLS = 1
 study: paper
 
 sensitivity: SEEDS = 0-2
+sensitivity: TARGET = sensitivity
 sensitivity: .venv/ready
-	@$(UNTIL) $(SNAKEMAKE) sensitivity --config profile="$(SCALE)" $(CONFIG); $(STOPPED) :
+	@$(UNTIL) $(SNAKEMAKE) --config profile="$(SCALE)" $(CONFIG); $(STOPPED) :
 
 further: SEEDS = 0-5
 further: .venv/ready
 	@python workflow/further.py "$(PROFILE)" "$(SEEDS)" --device "$(DEVICE)" --precision "$(PRECISION)" --runs "$(RUNS)"
+
+one-pass: SEEDS = 10-15
+one-pass: TARGET = one_pass
+one-pass: .venv/ready
+	@$(UNTIL) $(SNAKEMAKE) --config profile="$(SCALE)" $(CONFIG); $(STOPPED) :
 
 test: .venv/ready
 	.venv/bin/ruff check .
@@ -147,6 +155,7 @@ notebooks: .venv/ready
 
 transfer: .venv/ready
 	@.venv/bin/python workflow/transferred.py
+	@.venv/bin/python workflow/followed.py
 
 # the tables of both scales first, since notebook 05 sets them side by side
 figures: .venv/ready
@@ -154,8 +163,8 @@ figures: .venv/ready
 	@echo "== 05_calibration_and_mupe at quick"
 	@.venv/bin/papermill notebooks/05_calibration_and_mupe.ipynb runs/reference/quick/05_calibration_and_mupe.ipynb -p profile quick --no-progress-bar --log-level ERROR
 	@cp runs/reference/quick/table1.json results/quick/
-	@.venv/bin/python workflow/execute.py 05_calibration_and_mupe 06_figures 07_what_is_transferred $(SOLUTIONS)
-	@cp runs/reference/paper/figures/* figures/
+	@.venv/bin/python workflow/execute.py 05_calibration_and_mupe 06_figures 07_what_is_transferred 08_one_pass $(SOLUTIONS)
+	@cp runs/reference/paper/figures/* runs/reference/quick/figures/* figures/
 	@cp runs/reference/paper/table1.json runs/reference/paper/sensitivity.json results/paper/
 	@.venv/bin/python workflow/experiment.py
 	@.venv/bin/python workflow/pages.py

@@ -1,5 +1,5 @@
 # The paper as a graph: one rule a notebook. 01, 05 and 06 run once; 02, 03 and 04 once a seed. 07 runs once where there
-# are three seeds with controls.
+# are three seeds with controls. 08 has a target of its own, one_pass, with the students that it tells of.
 #
 # A rule's outputs are its executed notebook, the proof that it ran to its end, and the tables and figures that it makes.
 # Networks and predictions are not declared: Snakemake would delete them with a failed or outdated job, while a Run
@@ -56,8 +56,11 @@ COMMON = f"-r profile {shlex.quote(OWN)} -r device {settings['device']} -r preci
 WORD = {key: shlex.quote(settings[key]) for key in ("runs", "data")}  # each one word of a shell's line, or ''
 COMMON += f" -r runs {WORD['runs']} -r data {WORD['data']}"
 FIGURES = sorted(path.name for path in Path("figures").glob("figure*.*"))
-BEYOND = [name for name in FIGURES if int(re.match(r"figure(\d+)", name)[1]) > 11]  # those of 07
-FIGURES = [name for name in FIGURES if name not in BEYOND and not (name.startswith("figure6_") and len(SEEDS) == 1)]
+NUMBER = {name: int(re.match(r"figure(\d+)", name)[1]) for name in FIGURES}
+FIGURES, BEYOND, ONCE_MORE = (  # those of 06, of 07 and of 08
+    [name for name in FIGURES if low < NUMBER[name] <= high] for low, high in ((0, 11), (11, 16), (16, 99))
+)
+FIGURES = [name for name in FIGURES if not (name.startswith("figure6_") and len(SEEDS) == 1)]
 
 # the code that each notebook runs
 SHARED = [*map(str, Path("kdutils").glob("plumbing/*.py"))]
@@ -110,6 +113,12 @@ test -s {output.proof:q} || {{ echo "{params.name} stopped before its last cell"
 # The choices that the paper leaves open, made otherwise: students alone, with the teachers of PROFILE.
 VARIANT = BEGIN + """
 python workflow/variant.py {PROFILE}-{wildcards.variant} {wildcards.seed} --device {settings[device]} --precision {settings[precision]} --runs {WORD[runs]} --data {WORD[data]} 2>&1 | tee {LOGS:q}/{params.name}.log
+touch {output:q}
+""" + END
+
+
+ONE_PASS = BEGIN + """
+python workflow/further.py {PROFILE} {wildcards.seed} --device {settings[device]} --precision {settings[precision]} --runs {WORD[runs]} --data {WORD[data]} 2>&1 | tee {LOGS:q}/{params.name}.log
 touch {output:q}
 """ + END
 
@@ -243,6 +252,38 @@ rule what_is_transferred:
         proof=f"{HERE}/07_what_is_transferred.json",
     params:
         name="07_what_is_transferred",
+        more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
+    threads: THREADS
+    shell:
+        RUN
+
+
+rule one_pass_students:
+    input:
+        code=[*PASSES, *(f"kdutils/{name}.py" for name in ("recipes", "one_pass", "shifts"))],
+    output:
+        HERE + "/one-pass-seed-{seed}.made",
+    params:
+        name="one-pass-seed-{seed}",
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        ONE_PASS
+
+
+rule one_pass:
+    input:
+        expand(rules.one_pass_students.output, seed=SEEDS),
+        notebook=notebook("08_one_pass"),
+        code=[*MEASURES, "kdutils/transferred.py", "kdutils/followed.py"],
+    output:
+        f"{BASE}/followed.json",
+        [f"{BASE}/figures/{name}" for name in ONCE_MORE],
+        notebook=f"{HERE}/08_one_pass.ipynb",
+        proof=f"{HERE}/08_one_pass.json",
+    params:
+        name="08_one_pass",
         more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
     threads: THREADS
     shell:

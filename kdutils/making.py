@@ -50,7 +50,7 @@ def train(run, name):
         "dtype": run.dtype,
         "checkpoint": store.folder / "checkpoint.safetensors",
     }
-    lesson, options["loss"] = _lesson(run, name)
+    part, options["loss"] = lesson(run, name)
     manifest = run.manifest(name) | {"inputs": run.inputs(name), "outputs": {}, "seconds": {}}
     decides = ("training", "one_pass") if name in recipes.ONE_PASS else ("training",)
     manifest |= {"origin": origin.of_network(modules(run, name), run.loss(name), *decides)}
@@ -61,7 +61,7 @@ def train(run, name):
     model, schedule = untrained(run, name), run.recipe.schedule(name, profile)
     options["settings"] = {key: manifest[key] for key in SETTINGS if key in manifest}
     with stoppable(f"{name} stopped: run the same command again to resume after the last finished epoch"):
-        history, seconds = training.train(model, lesson, parts["validation"], schedule, **options)
+        history, seconds = training.train(model, part, parts["validation"], schedule, **options)
     started = time.perf_counter()
     logits = {part: distillation.soft_targets(model, parts[part].images) for part in ("train", "validation")}
     history |= {f"{part}_accuracy": training.accuracy(own, parts[part].labels) for part, own in logits.items()}
@@ -74,7 +74,7 @@ def train(run, name):
     options["checkpoint"].unlink(missing_ok=True)
 
 
-def _lesson(run, name):
+def lesson(run, name):
     """(Part, loss): the images that a network learns, and the loss of a batch of them, as for `training.train`."""
     profile, student, part = run.owner(name), recipes.ONE_PASS.get(name), run.parts["train"]
     taught = run.networks[name][1]
@@ -90,15 +90,19 @@ def _lesson(run, name):
 
 
 def _pool(run, student, taught):
-    """(Part, *`one_pass.targets`): the training images, the views of them if it has any, and what it learns of them."""
-    part, recipe = run.parts["train"], run.recipe
-    options = {"seed": derive_seed(run.seed, "views"), "kinds": recipe.kinds.split()}
-    views = one_pass.views(part.images, recipe.views, **options) if student.views else ()
-    images = [part.images, *views]
+    """(Part, *`one_pass.targets`): the images that a student learns, and what it learns of them."""
+    part, images = run.parts["train"], lessons(run, student)
     teacher = [run.answers("TN", Part(own, part.labels)) for own in images] if taught else []
     pool = Part(np.concatenate(images), np.tile(part.labels, len(images)))
     found = one_pass.targets(student.answers, pool.labels, teacher)
     return pool, *(torch.as_tensor(array, dtype=torch.float32, device=run.device) for array in found)
+
+
+def lessons(run, student):
+    """[images (n, channels, height, width), …] that a `recipes.Student` learns: the training images, then views."""
+    images, recipe = run.parts["train"].images, run.recipe
+    options = {"seed": derive_seed(run.seed, "views"), "kinds": recipe.kinds.split()}
+    return [images, *(one_pass.views(images, recipe.views, **options) if student.views else ())]
 
 
 def soft_targets(run):

@@ -12,7 +12,7 @@ from .plumbing.checks import check_seed
 from .plumbing.machine import commit, provenance
 from .plumbing.store import display_path, project_root, to_json, write_atomically
 from .profiles import Profile, parse_seeds, resolve, seeds_in
-from .runs import Run
+from .runs import TABLE_1, Run
 
 OWN = "a setting of a profile is changed in a file of its own, as docs/own.md shows"
 
@@ -25,17 +25,28 @@ class SettingsError(ValueError):
 
 
 def from_parameters(
-    *, profile, seed, device, precision, runs, data, seeds=None, source=None, controls=None, at_least=1
+    *,
+    profile,
+    seed,
+    device,
+    precision,
+    runs,
+    data,
+    seeds=None,
+    source=None,
+    controls=None,
+    at_least=1,
+    having=TABLE_1,
 ):
     """The Runs that a notebook's parameters ask for, one for each seed, after checking and printing them.
 
     profile: as for `profiles.resolve`, and $KDUTILS_PROFILE overrides it. "auto" is what suits the device
     (`profile_for`); with a source, "paper" of the committed results, or the one profile in `runs`. device and
     precision: as for Run. runs, data: folders, "" for the usual ones. seeds: as for `profiles.parse_seeds`; "" is all
-    committed ones, or `seed` alone among the user's own. source: "results" reads the committed predictions, "runs" the
-    user's own and trains what is missing. controls: whether SN1 and SN3 are wanted, too. Raises SettingsError for a
-    wrong parameter, for one that papermill injected and the notebook does not have, for fewer seeds than at_least, and
-    for "auto" where `runs` has several profiles.
+    committed ones that have the networks `having`, or `seed` alone among the user's own. source: "results" reads the
+    committed predictions, "runs" the user's own and trains what is missing. controls: whether SN1 and SN3 are wanted,
+    too. Raises SettingsError for a wrong parameter, for one that papermill injected and the notebook does not have, for
+    fewer seeds than at_least, and for "auto" where `runs` has several profiles.
     """
     given = {"profile": profile, "seed": seed, "device": device, "precision": precision, "runs": runs, "data": data}
     more = {"seeds": seeds, "source": source, "controls": controls}
@@ -43,7 +54,7 @@ def from_parameters(
     _show_figures()
     try:
         _check(given)
-        return _open(**given, at_least=at_least)
+        return _open(**given, at_least=at_least, having=having)
     except ValueError as error:
         raise SettingsError(error) from None
 
@@ -81,7 +92,7 @@ def _check(given):
             raise ValueError(f"{name} must be a folder's path or an empty string, got {given[name]!r}")
 
 
-def _open(profile, seed, device, precision, runs, data, seeds="", source=None, controls=False, at_least=1):
+def _open(profile, seed, device, precision, runs, data, seeds="", source=None, controls=False, at_least=1, having=()):
     committed = source == "results"
     runs = Path(runs).expanduser() if runs else project_root() / "runs"
     profile = os.environ.get("KDUTILS_PROFILE") or profile
@@ -90,8 +101,8 @@ def _open(profile, seed, device, precision, runs, data, seeds="", source=None, c
     profile = resolve(profile)
     root = project_root() / "results" if committed else runs
     if seeds == "":
-        kept = seeds_in(root / profile.name) if committed else []
-        seeds = kept or [check_seed(seed)]
+        kept = [Run(profile, number, root, read_only=True) for number in seeds_in(root / profile.name) if committed]
+        seeds = [run.seed for run in kept if all(map(run.has, having))] or [check_seed(seed)]
     numbers = parse_seeds(seeds)
     if len(numbers) < at_least:
         raise ValueError(f"seeds must be at least {at_least} here, such as 0-{at_least - 1}, got {seeds!r}")

@@ -40,6 +40,7 @@ MAY_IMPORT = {  # module: modules of ours that it may import, beside those that 
     "transferred": ["study"],
     "judging": ["stats"],
     "claims": ["study", "judging"],
+    "followed": ["transferred", "recipes", "shifts"],
     "ours": ["transferred", "judging"],
     "choices": ["claims", "runs"],
     "plots": ["plumbing.machine", "plumbing.store"],
