@@ -217,7 +217,8 @@ def watch_of(command):
     options["force"] = given.get("force", "")
     profile = resolve(given.get("profile", "quick"))
     runs = [Run(profile, seed, given.get("runs") or None, **options) for seed in parse_seeds(given.get("seeds", "0"))]
-    plan = costs.planned(runs, given.get("controls"), "sensitivity" in command)
+    target = next((word for word in ("sensitivity", "one_pass") if word in command), "")
+    plan = costs.planned(runs, given.get("controls"), target)
     return Watch(runs[0].output / "notebooks" / "logs", plan)
 
 
