@@ -1,14 +1,17 @@
 """The line that lives: in a real terminal, in a log, interrupted, where a job fails; and where its times come from."""
 
+import json
 import os
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import textwrap
 import time
 
 import costs
+import further
 import kdutils as kd
 import live
 import pexpect
@@ -184,9 +187,10 @@ def test_durations_in_words(seconds, words):
 
 
 def test_the_known_costs_are_those_of_the_committed_manifests():
-    found = [kd.Run("quick", seed, ROOT / "results", read_only=True).manifest("SN2")["seconds"] for seed in range(10)]
-    training = sorted(own["training"] + own["evaluation"] for own in found)
-    assert costs.seconds(kd.PROFILES["quick"])["SN2", "training"] == pytest.approx((training[4] + training[5]) / 2)
+    paths = sorted((ROOT / "results" / "quick").glob("seed-*/SN2/manifest.json"))
+    found = [json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in paths]
+    expected = statistics.median(own["training"] + own["evaluation"] for own in found)
+    assert costs.seconds(kd.PROFILES["quick"])["SN2", "training"] == pytest.approx(expected)
 
 
 def test_costs_that_are_not_known_grow_with_the_images():
@@ -209,10 +213,16 @@ def test_the_plan_holds_what_is_lacking(tmp_path):
         assert not any(name for _, name, _ in costs.planned([run], "1"))
     finally:
         kd.Run.lacks = lacks
-    sensitivity = costs.planned([run], "", sensitivity=True)
+    sensitivity = costs.planned([run], "", "sensitivity")
     assert ("t8-seed-0", "KD-SN2", "training") in sensitivity
     assert ("t1-seed-0", "SN2", "training") in sensitivity  # the base's, which the first variant makes
     assert sum(name == "SN2" and stage == "training" for _, name, stage in sensitivity) == 2  # and "twice" its own
+
+
+def test_the_plan_of_one_pass_students_is_that_of_their_study(tmp_path):
+    plan = costs.planned([kd.Run("quick", 10, tmp_path)], "", "one_pass")
+    assert {name for _, name, stage in plan if stage == "training"} == set(further.TRAINED["quick"])
+    assert {job for job, name, _ in plan if name} == {"one-pass-seed-10"}
 
 
 def test_the_time_left_is_corrected_by_the_own_pace(tmp_path):

@@ -160,6 +160,7 @@ OWN = ("TN", "SN1", "KD-SN1", "SN2", "KD-SN2")
 def test_a_variant_makes_anew_what_hangs_on_its_change(changes, remade, tmp_path):
     run = kd.Run(variant(name="mine", base="smoke", **changes), 0, tmp_path)
     assert {name for name in OWN if run.owner(name).name == "mine"} == remade
+    assert run.owner("ONE-SN1").name == "mine"  # its recipe may be another, which no profile tells
 
 
 @pytest.mark.parametrize(
