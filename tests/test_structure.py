@@ -22,7 +22,7 @@ MAY_IMPORT = {  # module: modules of ours that it may import, beside those that 
     "recipes": ["plumbing.checks"],
     "data": ["plumbing.fetch", "plumbing.store"],
     "models": ["data", "profiles", "plumbing.compute"],
-    "predictions": ["plumbing.store"],
+    "predictions": ["plumbing.checks", "plumbing.store"],
     "distillation": ["models", "plumbing.checks"],
     "training": ["models", "plumbing.checkpoint", "plumbing.compute", "plumbing.machine"],
     "mc_dropout": ["models", "predictions", "plumbing.dropout"],
