@@ -192,11 +192,11 @@ TAKEN = {
     "column": lambda c: pd.Series(c, index=[9, 3, 1, 0]),
 }
 REFUSED = {
-    "masked": (np.ma.array([0.5, 0.25, 0.75, 1], mask=[1, 0, 0, 0]), "must not be masked, got 1 masked values"),
+    "masked": (np.ma.array([0.5, 0.25, 0.75, 1], mask=[1, 0, 0, 0]), "not be masked, got 1 masked values"),
     "missing": (pd.Series([0.5, None, 0.75, 1]), "got nan at index 1"),
-    "texts": (["0.5"] * 4, "must be numbers in"),
-    "ragged": ([[0.5], [0.25, 0.75]], "must be an array or a list of numbers, got a list"),
-    "complex": (np.ones(4) + 0j, "must be numbers in"),
+    "texts": (["0.5"] * 4, "be numbers in"),
+    "ragged": ([[0.5], [0.25, 0.75]], "be an array or a list of numbers, got a list"),
+    "complex": (np.ones(4) + 0j, "be numbers in"),
 }
 
 
@@ -217,13 +217,13 @@ def test_what_is_no_numbers_is_refused_by_its_name(kind):
         lambda values: transfer.mupe(values, [0.5] * 4),
         predictions.entropy,
     ):
-        with pytest.raises(ValueError, match=rf"^(teacher_)?(confidence|probabilities) {said}"):
+        with pytest.raises(ValueError, match=rf"^(teacher_)?(confidence|probabilities) .*{said}"):
             measure(refused)
 
 
 @pytest.mark.parametrize("correct", [pd.array([True, None, False, True]), np.array(["a"] * 4)], ids=["missing", "text"])
 def test_a_correct_that_is_unknown_is_refused(correct):
-    with pytest.raises(ValueError, match="^correct must"):
+    with pytest.raises(ValueError, match=r"^correct must"):
         expected_calibration_error([0.5] * 4, correct)
 
 
