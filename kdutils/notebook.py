@@ -6,11 +6,10 @@ import os
 import sys
 import time
 from dataclasses import fields
-from pathlib import Path
 
 from .plumbing.checks import check_seed
 from .plumbing.machine import commit, provenance
-from .plumbing.store import display_path, project_root, to_json, write_atomically
+from .plumbing.store import display_path, expanded, project_root, to_json, write_atomically
 from .profiles import Profile, parse_seeds, resolve, seeds_in
 from .runs import TABLE_1, Run
 
@@ -94,7 +93,7 @@ def _check(given):
 
 def _open(profile, seed, device, precision, runs, data, seeds="", source=None, controls=False, at_least=1, having=()):
     committed = source == "results"
-    runs = Path(runs).expanduser() if runs else project_root() / "runs"
+    runs = expanded(runs) if runs else project_root() / "runs"
     profile = os.environ.get("KDUTILS_PROFILE") or profile
     if profile == "auto":
         profile = "paper" if committed else _only(runs, device) if source else profile_for(device)

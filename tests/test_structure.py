@@ -13,7 +13,7 @@ MAY_IMPORT = {  # module: modules of ours that it may import, beside those that 
     "plumbing.checks": [],
     "plumbing.progress": [],
     "plumbing.store": ["plumbing.progress"],
-    "plumbing.fetch": ["plumbing.progress"],
+    "plumbing.fetch": ["plumbing.store"],
     "plumbing.compute": ["plumbing.progress"],
     "plumbing.dropout": [],
     "plumbing.machine": ["plumbing.store"],
