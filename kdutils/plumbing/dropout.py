@@ -43,12 +43,14 @@ def unknown(model):
 def stacks(model, features):
     """Whether several passes may run as one large batch: only torch's layers, and none that mixes or shares rows.
 
-    A row of zeros more than `features`, those of a small batch, shows what mixes them.
+    A row of zeros more than `features`, those of a small batch, shows what mixes them: by far more than rounding does.
     """
     if any(is_own(m) or isinstance(m, nn.RNNBase | nn.MultiheadAttention) for m in model.modules()):
         return False
-    more = torch.cat([features, torch.zeros_like(features[:1])])
-    return not _differ(model(features.clone()), model(more)[: len(features)])
+    alone = model(features.clone())
+    beside = model(torch.cat([features, torch.zeros_like(features[:1])]))[: len(features)]
+    gap, size = (x.nan_to_num(0, 0, 0).abs().max() for x in (alone - beside, alone))
+    return bool(gap <= 0.05 * size)
 
 
 @contextlib.contextmanager
