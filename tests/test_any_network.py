@@ -100,6 +100,19 @@ def test_what_a_network_keeps_of_its_training_stays(name):
         assert all(torch.equal(v, vars(module)[k]) for k, v in old.items() if torch.is_tensor(v))
 
 
+MIXING = {
+    "batch norm without statistics": lambda: mlp(nn.Dropout(0.4), nn.BatchNorm1d(32, track_running_stats=False)),
+    "softmax over the batch": lambda: mlp(nn.Dropout(0.4), nn.Softmax(0)),
+}
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_passes_of_layers_that_mix_a_batch_do_not_run_as_one(name):
+    network, x = made(MIXING[name]), images_for(name, 2)
+    ratio, chance = networks.beside(predict(network, x, passes=400).variance, whole_passes(network, x, 400))
+    assert abs(ratio - 1) < 6 * chance < 0.5
+
+
 class Caching(nn.Module):
     """Keeps a tensor of its first call, as networks with rotary positions do."""
 

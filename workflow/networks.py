@@ -156,7 +156,7 @@ class NormOfTensors(Norm):
         self.mean, self.var = wrap(mean), wrap(var)
 
 
-class Moving(Norm):
+class Moving(NormOfTensors):
     """Takes off a mean that moves in training mode, by another tensor each time."""
 
     def forward(self, x):
