@@ -40,7 +40,8 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 1000
 endif
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity further test bench book lab results notebooks transfer figures links clean
+.PHONY: help paper study sensitivity further test bench book lab results publish weights notebooks transfer figures links
+.PHONY: clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto PRECISION=auto), then"
@@ -60,6 +61,8 @@ help:
 	@echo "make sensitivity  train students with other temperatures, weights, … (SEEDS=0-2): does any choice matter?"
 	@echo "make further    train a study beside the scales (PROFILE=quick-converged|quick-fashion SEEDS=0-5)"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
+	@echo "make publish    write what notebooks 03 and 04 show without training into results/ (PROFILE=, SEEDS=4)"
+	@echo "make weights    pack all networks of a seed into one archive in build/ (PROFILE=, SEEDS=4)"
 	@echo "make notebooks  execute the committed notebooks 01-04 again, in place (PROFILE=paper: hours)"
 	@echo "make transfer   measure what was transferred: results/<profile>/transfer.json from results/ (half a minute)"
 	@echo "make figures    remake notebooks 05 to 07, the solutions, figures/ and the README's tables from results/"
@@ -126,6 +129,9 @@ lab: .venv/ready
 
 results: .venv/ready
 	@python workflow/keep.py "$(RUNS)" $(SCALE) "$(SEEDS)"
+
+publish weights: .venv/ready
+	@python workflow/$@.py "$(RUNS)" $(SCALE) "$(SEEDS)"
 
 notebooks: .venv/ready
 	@KDUTILS_PROFILE=$(or $(PROFILE),paper) python workflow/execute.py 01_data 02_teacher 03_distillation 04_mc_dropout

@@ -28,9 +28,10 @@ def from_parameters(
 
     profile: a name; "auto" is what suits the device (`profile_for`), and $KDUTILS_PROFILE overrides it. device and
     precision: as for Run. runs, data: folders, "" for the usual ones. seeds: as for `profiles.parse_seeds`; "" is all
-    committed ones, or `seed` alone among the user's own. source: "results" reads the committed predictions, "runs" the
-    user's own and trains what is missing. controls: whether SN1 and SN3 are wanted, too. Raises SettingsError for a
-    wrong parameter, for one that papermill injected and the notebook does not have, and for fewer seeds than at_least.
+    committed ones, or `seed` alone among the user's own; None is `seed` alone. source: "results" reads what is
+    committed, and "auto" is then "paper"; "runs" reads the user's own and trains what is missing. controls: whether SN1
+    and SN3 are wanted, too. Raises SettingsError for a wrong parameter, for one that papermill injected and the
+    notebook does not have, and for fewer seeds than at_least.
     """
     given = {"profile": profile, "seed": seed, "device": device, "precision": precision, "runs": runs, "data": data}
     more = {"seeds": seeds, "source": source, "controls": controls}
@@ -67,16 +68,16 @@ def _check(given):
             raise ValueError(f"{name} must be a folder's path or an empty string, got {given[name]!r}")
 
 
-def _open(profile, seed, device, precision, runs, data, seeds="", source="runs", controls=False, at_least=1):
+def _open(profile, seed, device, precision, runs, data, seeds=None, source="runs", controls=False, at_least=1):
     committed = source == "results"
     profile = os.environ.get("KDUTILS_PROFILE") or profile
-    profile = resolve(profile_for(device) if profile == "auto" and not committed else profile)
+    profile = resolve(profile if profile != "auto" else "paper" if committed else profile_for(device))
     runs = Path(runs).expanduser() if runs else project_root() / "runs"
     root = project_root() / "results" if committed else runs
     if seeds == "":
         kept = seeds_in(root / profile.name) if committed else []
-        seeds = kept or [check_seed(seed)]
-    numbers = parse_seeds(seeds)
+        seeds = kept or None
+    numbers = [check_seed(seed)] if seeds is None else parse_seeds(seeds)
     if len(numbers) < at_least:
         raise ValueError(f"seeds must be at least {at_least} here, such as 0-{at_least - 1}, got {seeds!r}")
     options = {"device": device, "precision": precision, "data": data, "read_only": committed}

@@ -31,6 +31,7 @@ NETWORKS = {  # name: (architecture, distilled from TN)
 }
 TABLE_1 = ("TN", "KD-SN1", "KD-SN2", "SN2", "KD-SN3")  # the networks of the paper's Table 1, in its order
 DATA = {"quick-fashion": load_fashion_mnist}  # of profiles that do not take MNIST, by their names
+PUBLISHED = {"weights.safetensors": "passes.safetensors", "soft_targets.npz": "soft_targets-16bit.npz"}  # in 16 bits
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")  # of training
 
@@ -40,14 +41,13 @@ class Run:
 
     profile: a name or a Profile. root: a folder, by default `runs` in the repository's root. device: one of `DEVICES`.
     data: its data's folder, as for `data.load_mnist`. parts: other data in MNIST's place, {"train", "validation",
-    "test": `data.Part`} of the profile's sizes. read_only: never trains. precision: of training,
-    one of `PRECISIONS`; "auto" is what the device computes natively, and accepts what is stored. force: networks to
-    remake, as for `origin.forced`, by default $KDUTILS_FORCE; the old stay until the new are whole. recipe: of the
-    networks of `ONE_PASS`, by default that of the profile's scale. Raises ValueError for anything else.
+    "test": `data.Part`} of the profile's sizes. read_only: never trains, and takes what is `PUBLISHED`. precision: of
+    training, one of `PRECISIONS`; "auto" is what the device computes natively, and accepts what is stored. force:
+    networks to remake, as for `origin.forced`, by default $KDUTILS_FORCE; the old stay until the new are whole. recipe:
+    of the networks of `ONE_PASS`, by default that of the profile's scale. Raises ValueError for anything else.
 
     Uses what is stored only if its SHA-256 is the recorded one, and recomputes it otherwise. A read-only run raises
-    FileNotFoundError for what is missing and ValueError for what is corrupt. Of several processes one makes a network,
-    and the others wait for it.
+    FileNotFoundError for what is missing and ValueError for what is corrupt. Of several processes one makes a network.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Run:
         For a profile with mc_soft_targets: the logarithms of its MC mean.
         """
         file = "mc_soft_targets.npz" if self.profile.mc_soft_targets else "soft_targets.npz"
-        return from_npz(self._get("TN", file, lambda _: self._making.soft_targets(self)))["logits"]
+        return from_npz(self._get("TN", file, lambda _: self._making.soft_targets(self)))["logits"].astype("float32")
 
     def history(self, name):
         """How the network was trained: the history of `training.train`, and "train_accuracy", "validation_accuracy".
@@ -205,7 +205,8 @@ class Run:
                 if self.to_remake(name):  # another process may have done it meanwhile
                     print(f"remaking {name}", flush=True)
                     self._train(name)
-        self.manifest(name)
+        instead = PUBLISHED.get(file) in self.manifest(name)["outputs"]
+        file = PUBLISHED[file] if self.read_only and instead else file
         return self.store(name).get(file, lambda: make(name))
 
     def to_remake(self, name):
