@@ -52,6 +52,16 @@ def test_results_are_only_read_and_figures_go_elsewhere(repository):
     assert run.output == repository / "runs" / "reference" / "smoke"
 
 
+def test_a_notebook_without_seeds_reads_its_one_seed_of_the_results(repository):
+    """Those of `paper`, unless another profile is asked for, whatever seeds are committed."""
+    for seed in (0, 4):
+        (repository / "results" / "paper" / f"seed-{seed}").mkdir(parents=True)
+    (run,) = from_parameters(**PARAMETERS | {"profile": "auto", "seed": 4}, source="results")
+    assert run.folder == repository / "results" / "paper" / "seed-4"
+    several = from_parameters(**PARAMETERS | {"profile": "auto"}, source="results", seeds="")
+    assert [run.seed for run in several] == [0, 4]
+
+
 def test_runs_lie_in_the_asked_for_folder(repository, tmp_path):
     (run,) = from_parameters(**PARAMETERS | {"runs": str(tmp_path / "mine")})
     assert run.folder == tmp_path / "mine" / "smoke" / "seed-0"

@@ -31,12 +31,12 @@ def cost(record):
         hardware = made[0]["hardware"]
         kind = hardware["threads"], made[0]["training_precision"], hardware["processor"]
         spent.setdefault(kind, []).append(sum(sum(manifest["seconds"].values()) for manifest in made) / 60)
-    each = ", ".join(
-        f"{sum(minutes) / len(minutes):.0f} minutes on {threads} thread{'s' * (threads > 1)} of an {processor} in "
-        f"{precision}"
+    each = [
+        f"On {threads} thread{'s' * (threads > 1)} of an {processor}, a seed of `{record['profile']}` took "
+        f"{sum(minutes) / len(minutes):.0f} minutes in {precision}."
         for (threads, precision, processor), minutes in spent.items()
-    )
-    return f"A seed of `{record['profile']}` took {each} (its manifests say)."
+    ]
+    return " ".join(each)
 
 
 def benchmark(record):
@@ -94,15 +94,15 @@ def sensitivity(record):
 
 
 def first_plan(record):
-    """Which conditions and verdicts of results/first_plan.json stand otherwise, in a sentence."""
+    """Which conditions and verdicts of results/first_plan.json stand otherwise, a sentence for each scale."""
     told = []
     for profile, found in record["changes"].items():
         rows = [f"{row['claim']} ({row['what']})".replace("|", "\\|") for row in found["conditions"]]
         turned = [f"{row['claim']} would be *{row['then']}* instead of *{row['now']}*" for row in found["verdicts"]]
         told.append(
-            f"at `{profile}` {', '.join(rows) or 'none'}" + f"; the verdict on {', '.join(turned)}" * bool(turned)
+            f"At `{profile}`: {', '.join(rows) or 'none'}." + f" The verdict on {', '.join(turned)}." * bool(turned)
         )
-    return "; ".join(told) + "."
+    return " ".join(told)
 
 
 def plan(path):

@@ -21,7 +21,7 @@ EACH = 100  # images by each rule
 
 
 def chosen(teacher):
-    """Rows of the test images by notebook 4's rules: `EACH` with the lowest entropy, the surest to be ambiguous, …"""
+    """The numbers of the test images that come first by each of notebook 4's rules, `EACH` by each."""
     keys = (teacher.entropy, -teacher.expected_entropy, -teacher.mutual_information)
     return np.unique([np.argsort(key, kind="stable")[:EACH] for key in keys])
 
@@ -40,7 +40,7 @@ def main(runs, profile, seed):
         store.stamp = dict  # the manifest goes on to tell where and when the network was trained
         store.put(contents)
         sizes = ", ".join(f"{file} {len(content) / 1e6:.2f} MB" for file, content in contents.items())
-        print(f"published {profile} seed {seed} {name}: {sizes}")
+        print(f"published {made.profile.name} seed {seed} {name}: {sizes}")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def files(run):
 def main(runs, profile, seed):
     [seed] = parse_seeds(seed)
     run = Run(profile, seed, runs, read_only=True)
-    path = ROOT / "build" / f"weights-{profile}-{run.folder.name}.zip"
+    path = ROOT / "build" / f"weights-{run.profile.name}-{run.folder.name}.zip"
     path.parent.mkdir(exist_ok=True)
     part, sums = path.with_suffix(".zip.tmp"), []
     with zipfile.ZipFile(part, "w") as archive:
