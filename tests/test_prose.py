@@ -93,3 +93,13 @@ def test_no_sentence_is_long(name):
 def test_no_phrase_stops_a_reader(name):
     text = " ".join(sentences(prose(name)))
     assert [phrase for phrase in PHRASES if phrase in text] == []
+
+
+def test_sections_that_the_teachers_page_names_are_there():
+    page = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    named = re.findall(r"[Nn]otebook (\d), (?:up to )?\*([^*]+)\*", page)
+    assert len(named) >= 10
+    for number, section in named:
+        [name] = [name for name in PAGES if re.match(rf"notebooks/0{number}_", name)]
+        headings = re.findall(r"^#+ (.+)$", prose(name), re.MULTILINE)
+        assert section in headings
