@@ -9,6 +9,7 @@ RUNS ?= runs
 THREADS ?=
 FORCE ?=
 SLURM =
+TARGET =
 override RUNS := $(if $(filter ~/%,$(firstword $(RUNS))),$(subst ~/,$(HOME)/,$(RUNS)),$(RUNS))
 SCALE = $(or $(PROFILE),quick)
 
@@ -24,10 +25,16 @@ SOLUTIONS = $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/solutions
 WHERE = $(if $(SLURM),--profile "$(patsubst 1,workflow/slurm,$(SLURM))",--cores all)
 # Snakemake keeps a cache at home; in a container that may be a folder that cannot be written
 HOMELESS = $(if $(shell test -w ~ && echo 1),,HOME="$(CURDIR)/.snakemake/home")
-SNAKEMAKE = $(HOMELESS) snakemake $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
+# on this machine in one line that lives; on a cluster, Slurm's and Snakemake's own messages count
+LIVE = $(HOMELESS) $(if $(SLURM),,python workflow/live.py)
+SNAKEMAKE = $(LIVE) snakemake $(TARGET) $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
 CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" precision="$(PRECISION)" runs="'$(subst ','',$(RUNS))'"
 CONFIG += threads="$(or $(THREADS),$(if $(SLURM),4))" force="$(if $(FORCE),$(FORCE)@$(NOW))"
 NOW := $(shell date -u +%Y-%m-%dT%H:%M:%S+00:00)
+
+# Ctrl-C: the program says in one line what is safe, and make ends without a word of its own
+UNTIL = trap : INT;
+STOPPED = status=$$?; trap - INT; [ $$status != 130 ] || { kill -INT $$PPID; exit 0; }; [ $$status = 0 ] || exit $$status;
 
 # macOS's make 3.81 does not look here for a line that needs no shell: those lines name .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -40,8 +47,8 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 1000
 endif
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity further test bench book lab results publish weights notebooks transfer figures links
-.PHONY: clean
+.PHONY: help paper study sensitivity further one-pass test bench book lab results publish weights notebooks transfer
+.PHONY: figures lock links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto PRECISION=auto), then"
@@ -60,42 +67,57 @@ help:
 	@echo "                SLURM=1: on a cluster, see docs/cluster.md)"
 	@echo "make sensitivity  train students with other temperatures, weights, … (SEEDS=0-2): does any choice matter?"
 	@echo "make further    train a study beside the scales (PROFILE=quick-converged|quick-fashion SEEDS=0-5)"
+	@echo "make one-pass   train students that answer in one pass, and run notebook 08 (PROFILE=quick SEEDS=10-15)"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
 	@echo "make publish    write what notebooks 03 and 04 show without training into results/ (PROFILE=, SEEDS=4)"
 	@echo "make weights    pack all networks of a seed into one archive in build/ (PROFILE=, SEEDS=4)"
 	@echo "make notebooks  execute the committed notebooks 01-04 again, in place (PROFILE=paper: hours)"
-	@echo "make transfer   measure what was transferred: results/<profile>/transfer.json from results/ (half a minute)"
-	@echo "make figures    remake notebooks 05 to 07, the solutions, figures/ and the README's tables from results/"
+	@echo "make transfer   measure what was transferred: transfer.json, followed.json from results/ (minutes)"
+	@echo "make figures    remake notebooks 05 to 08, the solutions, figures/ and the README's tables from results/"
+	@echo "make lock       write requirements.lock anew after a change to environment.yml"
 	@echo "make links      write the repository's address everywhere (REPO=owner/name)"
 	@echo "make clean      remove what can be remade, except runs/, data/ and results/"
 
-.venv/ready: environment.yml pyproject.toml
+.venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { echo "Python 3.11.4 or newer is needed; say which with PYTHON="; exit 1; }
 	@echo "== installing into .venv (once, some minutes and 6 GB)"
 	@$(PYTHON) -m venv .venv
-	@sed -n 's/^ *- \(.*==.*\)/\1/p' environment.yml > .venv/requirements.txt
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+# environment.yml's versions and what they need, for every system and Python; versions stay as they are where they can
+PINS = sed -n 's/^ *- \(.*==.*\)/\1/p' environment.yml
+lock:
+	@$(PYTHON) -m venv build/uv
+	@build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@{ $(PINS); sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml; } | UV_CUSTOM_COMPILE_COMMAND="make lock" \
+	build/uv/bin/uv pip compile --quiet --universal --python-version 3.11.4 --generate-hashes --no-annotate -o requirements.lock - > /dev/null
 
 paper: .venv/ready
 	@profile="$(PROFILE)"; \
 	[ -n "$$profile" ] || profile=$$(python -c "from kdutils.notebook import profile_for; print(profile_for('$(DEVICE)'))" 2> /dev/null || echo quick); \
-	echo "== profile $$profile, seeds $(SEEDS)"; \
-	$(SNAKEMAKE) --config profile="$$profile" $(CONFIG) controls="$(CONTROLS)" && \
-	python workflow/report.py "$(RUNS)/$$profile" && python workflow/beside.py "$(RUNS)" "$$profile"
+	echo "== profile $$profile, seeds $(SEEDS)"; $(UNTIL) \
+	$(SNAKEMAKE) --config profile="$$profile" $(CONFIG) controls="$(CONTROLS)"; $(STOPPED) \
+	python workflow/report.py "$(RUNS)/$$(basename "$$profile" .toml)" && python workflow/beside.py "$(RUNS)" "$$profile"
 
 study: SEEDS = 0-9
 study: CONTROLS = 1
 study: paper
 
 sensitivity: SEEDS = 0-2
+sensitivity: TARGET = sensitivity
 sensitivity: .venv/ready
-	@$(SNAKEMAKE) sensitivity --config profile="$(SCALE)" $(CONFIG)
+	@$(UNTIL) $(SNAKEMAKE) --config profile="$(SCALE)" $(CONFIG); $(STOPPED) :
 
 further: SEEDS = 0-5
 further: .venv/ready
 	@python workflow/further.py "$(PROFILE)" "$(SEEDS)" --device "$(DEVICE)" --precision "$(PRECISION)" --runs "$(RUNS)"
+
+one-pass: SEEDS = 10-15
+one-pass: TARGET = one_pass
+one-pass: .venv/ready
+	@$(UNTIL) $(SNAKEMAKE) --config profile="$(SCALE)" $(CONFIG); $(STOPPED) :
 
 test: .venv/ready
 	.venv/bin/ruff check .
@@ -110,7 +132,8 @@ test-%: .venv/ready
 test-book: book
 
 .venv/bench: .venv/ready
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/requirements.txt -e .[bench]
+	@$(PINS) > .venv/constraints.txt
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c .venv/constraints.txt -e .[bench]
 	@touch $@
 
 bench: .venv/bench
@@ -138,6 +161,7 @@ notebooks: .venv/ready
 
 transfer: .venv/ready
 	@.venv/bin/python workflow/transferred.py
+	@.venv/bin/python workflow/followed.py
 
 # the tables of both scales first, since notebook 05 sets them side by side
 figures: .venv/ready
@@ -145,8 +169,8 @@ figures: .venv/ready
 	@echo "== 05_calibration_and_mupe at quick"
 	@.venv/bin/papermill notebooks/05_calibration_and_mupe.ipynb runs/reference/quick/05_calibration_and_mupe.ipynb -p profile quick --no-progress-bar --log-level ERROR
 	@cp runs/reference/quick/table1.json results/quick/
-	@.venv/bin/python workflow/execute.py 05_calibration_and_mupe 06_figures 07_what_is_transferred $(SOLUTIONS)
-	@cp runs/reference/paper/figures/* figures/
+	@.venv/bin/python workflow/execute.py 05_calibration_and_mupe 06_figures 07_what_is_transferred 08_one_pass $(SOLUTIONS)
+	@cp runs/reference/paper/figures/* runs/reference/quick/figures/* figures/
 	@cp runs/reference/paper/table1.json runs/reference/paper/sensitivity.json results/paper/
 	@.venv/bin/python workflow/experiment.py
 	@.venv/bin/python workflow/pages.py

@@ -1,5 +1,5 @@
 # The paper as a graph: one rule a notebook. 01, 05 and 06 run once; 02, 03 and 04 once a seed. 07 runs once where there
-# are three seeds with controls.
+# are three seeds with controls. 08 has a target of its own, one_pass, with the students that it tells of.
 #
 # A rule's outputs are its executed notebook, the proof that it ran to its end, and the tables and figures that it makes.
 # Networks and predictions are not declared: Snakemake would delete them with a failed or outdated job, while a Run
@@ -15,6 +15,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kdutils.plumbing.store import located
 from kdutils.profiles import parse_seeds, resolve, variants
 from kdutils.runs import NETWORKS, TABLE_1, Run
 
@@ -29,12 +30,13 @@ try:
         if not isinstance(given[key] or "", str):
             raise ValueError(f"{key} must be text, got the number {given[key]}: quote it twice, {key}=\"'…'\"")
         settings[key] = os.path.expanduser(settings[key])
-    PROFILE = resolve(settings["profile"]).name
+    CHOSEN = resolve(settings["profile"])
+    PROFILE = CHOSEN.name
     SEEDS = parse_seeds(settings["seeds"])
     now = datetime.now(UTC).isoformat(timespec="seconds")
     FORCE = settings["force"] + ("" if "@" in settings["force"] or not settings["force"] else f"@{now}")
     options = {"device": settings["device"], "precision": settings["precision"], "force": FORCE}
-    RUNS = {seed: Run(PROFILE, seed, settings["runs"] or None, **options) for seed in SEEDS}
+    RUNS = {seed: Run(CHOSEN, seed, settings["runs"] or None, **options) for seed in SEEDS}
     if settings["device"] not in ("auto", "cpu"):
         RUNS[SEEDS[0]].device
     if not re.fullmatch(r"|[1-9]\d{0,3}", settings["threads"]):
@@ -49,12 +51,16 @@ GPU = int(settings["device"] != "cpu")  # what a job that trains or predicts ask
 CONTROLS = " -p controls True" if settings["controls"] else ""
 BASE = f"{settings['runs'] or 'runs'}/{PROFILE}"
 HERE = f"{BASE}/notebooks"
-COMMON = f"-r profile {PROFILE} -r device {settings['device']} -r precision {settings['precision']}"
+OWN = str(located(settings["profile"]).resolve()) if settings["profile"].endswith(".toml") else PROFILE
+COMMON = f"-r profile {shlex.quote(OWN)} -r device {settings['device']} -r precision {settings['precision']}"
 WORD = {key: shlex.quote(settings[key]) for key in ("runs", "data")}  # each one word of a shell's line, or ''
 COMMON += f" -r runs {WORD['runs']} -r data {WORD['data']}"
 FIGURES = sorted(path.name for path in Path("figures").glob("figure*.*"))
-BEYOND = [name for name in FIGURES if int(re.match(r"figure(\d+)", name)[1]) > 11]  # those of 07
-FIGURES = [name for name in FIGURES if name not in BEYOND]
+NUMBER = {name: int(re.match(r"figure(\d+)", name)[1]) for name in FIGURES}
+FIGURES, BEYOND, ONCE_MORE = (  # those of 06, of 07 and of 08
+    [name for name in FIGURES if low < NUMBER[name] <= high] for low, high in ((0, 11), (11, 16), (16, 99))
+)
+FIGURES = [name for name in FIGURES if not (name.startswith("figure6_") and len(SEEDS) == 1)]
 
 # the code that each notebook runs
 SHARED = [*map(str, Path("kdutils").glob("plumbing/*.py"))]
@@ -84,22 +90,37 @@ if FORCE and workflow.is_main_process:
     remade = [f"{name} of seed {seed}" for seed, run in RUNS.items() for name in ("TN", *STUDENTS) if run.to_remake(name)]
     print(f"== remaking {', '.join(remade) or 'nothing: none of it is stored'}", file=sys.stderr)
 
-# The notebook's last cell leaves <notebook>.json: without this proof that it ran to its end, it failed.
-RUN = """
+# What a job prints is in <notebooks>/logs/<job>.log, too, and what it tells as it goes is beside it, for workflow/live.py.
+LOGS = f"{HERE}/logs"
+BEGIN = """
 echo "== {params.name}"
-export KDUTILS_FORCE='{FORCE}'
-papermill {input.notebook} {output.notebook:q} {COMMON} {params.more} --no-progress-bar --log-level ERROR --stdout-file - 2> >(grep -v "over TCP without encryption" >&2)
-test -s {output.proof:q} || {{ echo "{params.name} stopped before its last cell" >&2; exit 1; }}
+mkdir -p {LOGS:q}
+export KDUTILS_FORCE='{FORCE}' KDUTILS_PROGRESS={LOGS:q}/{params.name}.jsonl
+: > "$KDUTILS_PROGRESS"
 """
+END = """
+echo '{{"ended": true}}' >> "$KDUTILS_PROGRESS"
+"""
+
+# The notebook's last cell leaves <notebook>.json: without this proof that it ran to its end, it failed.
+RUN = BEGIN + """
+{{ papermill {input.notebook} {output.notebook:q} {COMMON} {params.more} --no-progress-bar --log-level ERROR --stdout-file - 2> >(grep -v "over TCP without encryption" >&2)
+}} 2>&1 | tee {LOGS:q}/{params.name}.log
+test -s {output.proof:q} || {{ echo "{params.name} stopped before its last cell" | tee -a {LOGS:q}/{params.name}.log >&2; exit 1; }}
+""" + END
 
 
 # The choices that the paper leaves open, made otherwise: students alone, with the teachers of PROFILE.
-VARIANT = """
-echo "== {PROFILE}-{wildcards.variant}, seed {wildcards.seed}"
-export KDUTILS_FORCE='{FORCE}'
-python workflow/variant.py {PROFILE}-{wildcards.variant} {wildcards.seed} --device {settings[device]} --precision {settings[precision]} --runs {WORD[runs]} --data {WORD[data]}
+VARIANT = BEGIN + """
+python workflow/variant.py {PROFILE}-{wildcards.variant} {wildcards.seed} --device {settings[device]} --precision {settings[precision]} --runs {WORD[runs]} --data {WORD[data]} 2>&1 | tee {LOGS:q}/{params.name}.log
 touch {output:q}
-"""
+""" + END
+
+
+ONE_PASS = BEGIN + """
+python workflow/further.py {PROFILE} {wildcards.seed} --device {settings[device]} --precision {settings[precision]} --runs {WORD[runs]} --data {WORD[data]} 2>&1 | tee {LOGS:q}/{params.name}.log
+touch {output:q}
+""" + END
 
 
 def notebook(name):
@@ -237,9 +258,41 @@ rule what_is_transferred:
         RUN
 
 
+rule one_pass_students:
+    input:
+        code=[*PASSES, *(f"kdutils/{name}.py" for name in ("recipes", "one_pass", "shifts"))],
+    output:
+        HERE + "/one-pass-seed-{seed}.made",
+    params:
+        name="one-pass-seed-{seed}",
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        ONE_PASS
+
+
+rule one_pass:
+    input:
+        expand(rules.one_pass_students.output, seed=SEEDS),
+        notebook=notebook("08_one_pass"),
+        code=[*MEASURES, "kdutils/transferred.py", "kdutils/followed.py"],
+    output:
+        f"{BASE}/followed.json",
+        [f"{BASE}/figures/{name}" for name in ONCE_MORE],
+        notebook=f"{HERE}/08_one_pass.ipynb",
+        proof=f"{HERE}/08_one_pass.json",
+    params:
+        name="08_one_pass",
+        more=f"-r source runs -r seeds {','.join(map(str, SEEDS))}",
+    threads: THREADS
+    shell:
+        RUN
+
+
 rule sensitivity:
     input:
-        expand(HERE + "/{variant}-seed-{seed}.done", variant=variants(resolve(PROFILE)), seed=SEEDS),
+        expand(HERE + "/{variant}-seed-{seed}.done", variant=variants(CHOSEN), seed=SEEDS),
 
 
 rule variant:
@@ -248,6 +301,8 @@ rule variant:
         code=PASSES,
     output:
         HERE + "/{variant}-seed-{seed}.done",
+    params:
+        name="{variant}-seed-{seed}",
     threads: THREADS
     resources:
         gpu=GPU,

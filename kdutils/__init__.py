@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 
 _SUBMODULES = (
     *("profiles", "recipes", "data", "shifts", "models", "distillation", "training", "mc_dropout", "one_pass"),
-    *("predictions", "calibration", "transfer", "stats", "study", "choices", "transferred", "judging", "claims"),
-    *("ours", "plots", "origin", "runs", "notebook"),
+    *("predictions", "calibration", "transfer", "stats", "study", "choices", "transferred", "followed"),
+    *("judging", "claims", "ours", "plots", "origin", "runs", "notebook"),
 )
 _NAMES = {"PROFILES": "profiles", "Profile": "profiles", "Run": "runs"}
 

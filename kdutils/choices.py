@@ -6,8 +6,10 @@ than that of our own choice over all seeds]}}.
 """
 
 from .claims import DELTAS
-from .profiles import variants
+from .plumbing.store import project_root
+from .profiles import seeds_in, variants
 from .runs import Run
+from .stats import interval_text
 
 CHOSEN = "temperature {:g}, as chosen"
 LABELS = {
@@ -35,6 +37,46 @@ def trained_otherwise(runs, networks):
         own = [Run(f"{run.profile.name}-{variant}", run.seed, run.root, read_only=True) for run in runs]
         found[LABELS[variant]] = [run for run in own if all(map(run.has, networks))]
     return {label: own for label, own in found.items() if own}
+
+
+def original(runs, networks):
+    """The Runs that all have `networks`, of the profile that the one of `runs` changes; [] if it changes none.
+
+    Those of the same seeds beside `runs`; without any, all committed ones.
+    """
+    base, results = runs[0].profile.base, project_root() / "results"
+    beside = [(runs[0].root, [run.seed for run in runs]), (results, seeds_in(results / base))] if base else []
+    for root, seeds in beside:
+        found = [Run(base, seed, root, read_only=True) for seed in seeds]
+        if found := [run for run in found if all(map(run.has, networks))]:
+            return found
+    return []
+
+
+def changed(profile):
+    """What a profile changes of its base, in words: "temperature 3.0"."""
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in profile.changes.items())
+
+
+def own_sizes(profile):
+    """{architecture: number of parameters} of the student that a profile changes; {} without one. Loads torch."""
+    if not profile.student:
+        return {}
+    from . import models
+
+    name = profile.student.split(":")[0]
+    return {name: models.parameter_count(models.build(name, design=profile.design(name)))}
+
+
+def beside(record):
+    """{(network, measure): {profile: its value}} of a record of `claims` and of its "original", the latter first."""
+    both, rows = (record["original"], record), {}
+    for name, measures in record["networks"].items():
+        for key in measures:
+            told = {own["profile"]: interval_text(*own["networks"][name][key].values()) for own in both}
+            first, last = (own["networks"][name][key]["mean"] for own in both)
+            rows[name, key] = told | {"difference": f"{last - first:+.4f}"}
+    return rows
 
 
 def differences(study):

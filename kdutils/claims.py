@@ -81,10 +81,10 @@ def trend(values, what):
     Page's test rejects that all are equal: it does not show each step. So the remark counts seeds with every step.
     """
     falling = np.stack(list(values.values()), 1)  # (seeds, networks)
-    p = scipy_stats.page_trend_test(falling[:, ::-1]).pvalue if len(falling) > 1 else 1.0
+    p = float(scipy_stats.page_trend_test(falling[:, ::-1]).pvalue) if len(falling) > 1 else None
     steps = int((np.diff(falling) < 0).all(1).sum())
     remark = f"at every step in {steps} of {len(falling)} seeds"
-    return Condition(f"{what} falls along {', '.join(values)} (Page's trend)", None, p=float(p), remark=remark)
+    return Condition(f"{what} falls along {', '.join(values)} (Page's trend)", None, p=p, remark=remark)
 
 
 def capacity(study, ladder):
@@ -110,6 +110,7 @@ def calibration_conditions(study):
 def conditions(study):
     """{claim: [Condition]} of the controlled rule; C7 only of a study that has SN1 and SN3."""
     ratio, more_accurate = DELTAS["log-ratio"], study.accuracy_difference("KD-SN1", "KD-SN3").estimate()
+    *_, own = study.specificity("KD-SN2")
     found = {
         "C1a": [equally_accurate(study, name, "TN") for name in LADDER],
         "C1b": [equally_accurate(study, "KD-SN2", "SN2")],
@@ -121,7 +122,7 @@ def conditions(study):
         **calibration_conditions(study),
         "C6": [
             Condition("gain G(SN2)", study.gain("SN2").estimate(), ratio),
-            Condition("KD-SN2 resembles its own teacher", None, p=study.specificity("KD-SN2")[2]),
+            Condition("KD-SN2 resembles its own teacher", None, p=own if study.seeds > 1 else None),
         ],
     }
     if {"SN1", "SN3"} <= study.predictions.keys():

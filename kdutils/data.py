@@ -1,13 +1,14 @@
 """MNIST as arrays, split into parts; images stay uint8 until a batch is preprocessed."""
 
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from .plumbing import fetch
-from .plumbing.store import project_root
+from .plumbing.store import from_npz, located, project_root
 
 FILES = fetch.MNIST.files  # {name: MD5}
 MEAN, STANDARD_DEVIATION = 0.1307, 0.3081  # of the 28x28 training pixels in [0, 1]
@@ -77,6 +78,33 @@ def _is_ours(folder):
     project = root / "pyproject.toml"
     ours = project.is_file() and b'name = "kdutils"' in project.read_bytes()
     return ours and folder.resolve().is_relative_to(root.resolve() / "data")
+
+
+def load_parts(kind, profile, root=None):
+    """The parts of a profile's data, as `split` gives them. root: the folder of the MNIST or Fashion-MNIST files.
+
+    kind: "mnist", "fashion_mnist", or the path of an NPZ file, seen from the working directory or from the repository's
+    root. It holds train_images, validation_images, test_images (n, channels, height, width), uint8, with sides of at
+    most 32, and train_labels, validation_labels, test_labels (n,), whole numbers from 0 to 9. Raises ValueError for
+    other arrays, and unless each part has as many images as the profile says.
+    """
+    if not kind.endswith(".npz"):
+        return split({"mnist": load_mnist, "fashion_mnist": load_fashion_mnist}[kind](root), profile)
+    try:
+        arrays = from_npz(located(kind).read_bytes())
+        parts = {name: (arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in ("train", "validation", "test")}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"data {kind}: {getattr(error, 'strerror', None) or error}") from None
+    for name, (images, labels) in parts.items():
+        if images.dtype != np.uint8 or images.ndim != 4 or max(images.shape[2:]) > SIDE:
+            raise ValueError(
+                f"data {kind}: {name}_images must be uint8 (n, channels, height, width) with sides of at most {SIDE}, "
+                f"got {images.dtype} {images.shape}"
+            )
+        if labels.shape != images.shape[:1] or not np.isin(labels, range(10)).all():
+            raise ValueError(f"data {kind}: {name}_labels must be ({len(images)},) whole numbers from 0 to 9")
+    parts = {name: Part(images, labels.astype(np.uint8)) for name, (images, labels) in parts.items()}
+    return check_parts(parts, profile)
 
 
 def split(mnist, profile):

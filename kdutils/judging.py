@@ -11,7 +11,8 @@ SIDES = {"above": "above {:.3f}", "below": "below {:.3f}", "within": "within ± 
 class Condition(NamedTuple):
     """One requirement of a claim: `estimate` lies above or below `bound`, or, an equivalence, within ± `bound` of 0.
 
-    side: one of `SIDES`. p: of a test that replaces the t test; then there may be no estimate. level: of the interval.
+    side: one of `SIDES`. p: of a test that replaces the t test; then there may be no estimate. With neither, the seeds
+    were too few for the test. level: of the interval.
     met: of a requirement without chance, which has neither estimate nor p. remark: what else is to be said of it.
     """
 
@@ -35,6 +36,8 @@ class Condition(NamedTuple):
             return float(not self.met)
         if self.p is not None:
             return self.p
+        if self.estimate is None:
+            return 1.0
         estimate, bound = self._mirrored()
         if self.side == "within":  # two one-sided tests
             return max(estimate.p_above(-bound), (-estimate).p_above(-bound))
@@ -67,7 +70,8 @@ class Condition(NamedTuple):
         row = {"what": self.what, "stands": "yes" if self.holds() else "no" if self.refuted() else "open"}
         remark = f"; {self.remark}" * bool(self.remark)
         if self.estimate is None:
-            return row | {"needed": "p < 0.05", "found": p_text(self.p) + remark, "p": self.p}
+            found = "needs two seeds" if self.p is None else p_text(self.p)
+            return row | {"needed": "p < 0.05", "found": found + remark, "p": self.p}
         row |= {"needed": SIDES[self.side].format(self.bound), "found": self.estimate.text(level=self.level) + remark}
         return row | self.estimate.record(self.level)
 

@@ -9,6 +9,7 @@ from . import distillation, mc_dropout, models, one_pass, origin, predictions, p
 from .data import Part
 from .plumbing.checkpoint import from_safetensors, to_safetensors
 from .plumbing.machine import stoppable
+from .plumbing.progress import say, tell
 from .plumbing.store import to_json, to_npz
 from .profiles import derive_seed
 
@@ -19,12 +20,17 @@ SETTINGS = ("network", "profile", "recipe", "seed", "results_version", "inputs",
 def modules(run, name):
     """The `models.description` of a network, for the run's images."""
     dropout = run.recipe.has_dropout(name)
-    return one_pass.description(run.networks[name][0], channels=run.channels, dropout=dropout)
+    return one_pass.description(run.networks[name][0], dropout=dropout, **_build(run, name))
+
+
+def _build(run, name):
+    """What `models.build` is told of a network beside its architecture."""
+    return {"channels": run.channels, "design": run.owner(name).design(run.networks[name][0])}
 
 
 def untrained(run, name):
     """The new network, on the run's device."""
-    model = models.build(run.networks[name][0], run.seed, channels=run.channels)
+    model = models.build(run.networks[name][0], run.seed, **_build(run, name))
     return (model if run.recipe.has_dropout(name) else one_pass.without_dropout(model)).to(run.device)
 
 
@@ -51,7 +57,7 @@ def train(run, name):
         "dtype": run.dtype,
         "checkpoint": store.folder / "checkpoint.safetensors",
     }
-    lesson, options["loss"] = _lesson(run, name)
+    part, options["loss"] = lesson(run, name)
     manifest = run.manifest(name) | {"inputs": run.inputs(name), "outputs": {}, "seconds": {}}
     decides = ("training", "one_pass") if name in recipes.ONE_PASS else ("training",)
     manifest |= {"origin": origin.of_network(modules(run, name), run.loss(name), *decides)}
@@ -62,7 +68,7 @@ def train(run, name):
     model, schedule = untrained(run, name), run.recipe.schedule(name, profile)
     options["settings"] = {key: manifest[key] for key in SETTINGS if key in manifest}
     with stoppable(f"{name} stopped: run the same command again to resume after the last finished epoch"):
-        history, seconds = training.train(model, lesson, parts["validation"], schedule, **options)
+        history, seconds = training.train(model, part, parts["validation"], schedule, **options)
     started = time.perf_counter()
     logits = {part: distillation.soft_targets(model, parts[part].images) for part in ("train", "validation")}
     history |= {f"{part}_accuracy": training.accuracy(own, parts[part].labels) for part, own in logits.items()}
@@ -75,7 +81,7 @@ def train(run, name):
     options["checkpoint"].unlink(missing_ok=True)
 
 
-def _lesson(run, name):
+def lesson(run, name):
     """(Part, loss): the images that a network learns, and the loss of a batch of them, as for `training.train`."""
     profile, student, part = run.owner(name), recipes.ONE_PASS.get(name), run.parts["train"]
     taught = run.networks[name][1]
@@ -91,15 +97,19 @@ def _lesson(run, name):
 
 
 def _pool(run, student, taught):
-    """(Part, *`one_pass.targets`): the training images, the views of them if it has any, and what it learns of them."""
-    part, recipe = run.parts["train"], run.recipe
-    options = {"seed": derive_seed(run.seed, "views"), "kinds": recipe.kinds.split()}
-    views = one_pass.views(part.images, recipe.views, **options) if student.views else ()
-    images = [part.images, *views]
+    """(Part, *`one_pass.targets`): the images that a student learns, and what it learns of them."""
+    part, images = run.parts["train"], lessons(run, student)
     teacher = [run.answers("TN", Part(own, part.labels)) for own in images] if taught else []
     pool = Part(np.concatenate(images), np.tile(part.labels, len(images)))
     found = one_pass.targets(student.answers, pool.labels, teacher)
     return pool, *(torch.as_tensor(array, dtype=torch.float32, device=run.device) for array in found)
+
+
+def lessons(run, student):
+    """[images (n, channels, height, width), …] that a `recipes.Student` learns: the training images, then views."""
+    images, recipe = run.parts["train"].images, run.recipe
+    options = {"seed": derive_seed(run.seed, "views"), "kinds": recipe.kinds.split()}
+    return [images, *(one_pass.views(images, recipe.views, **options) if student.views else ())]
 
 
 def soft_targets(run):
@@ -123,6 +133,7 @@ def predict(run, name, images="test", part=None):
     part, passes = part or shifts.part(images, run.parts["test"]), 1 if once else run.owner(name).mc_passes
     started = time.perf_counter()
     options = {"passes": passes, "seed": derive_seed(run.seed, name, "mc_dropout", *([] if of_test else [images]))}
+    tell(title=f"{name} predicts")
     with stoppable(f"{name}'s prediction stopped: run the same command again to make it"):
         made = one_pass.predict(model, part.images) if once else mc_dropout.predict(model, part.images, **options)
     spent, found = time.perf_counter() - started, run.manifest(name)
@@ -133,4 +144,4 @@ def predict(run, name, images="test", part=None):
     pack = predictions.pack_shift if of_shift else predictions.pack
     store.put({file: pack(made, part.labels)}, **changes)
     named = images if of_test or of_shift else "other"
-    print(f"{name}: {len(part):,} {named} images, {passes} pass{'es' * (passes > 1)}, {spent:.0f} s", flush=True)
+    say(f"{name}: {len(part):,} {named} images, {passes} pass{'es' * (passes > 1)}, {spent:.0f} s")

@@ -44,22 +44,24 @@ def _classifier(sizes, classes):
     return nn.Sequential(*modules, nn.Linear(sizes[-1], classes))
 
 
-def _skeleton(name, channels, classes):
+def _skeleton(name, channels, classes, design=None):
     """The network without numbers: on the meta device nothing is initialised, and the global generator left alone."""
     if name not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {name!r}: known are {', '.join(ARCHITECTURES)}")
     whole_number("channels", channels, minimum=1), whole_number("classes", classes, minimum=2)
-    layers, hidden = ARCHITECTURES[name]
+    layers, hidden = design or ARCHITECTURES[name]
     with torch.device("meta"):
         features, size = _features(layers, channels)
+        if size < 1:
+            raise ValueError(f"{name}: {layers!r} leaves nothing of an image of {data.SIDE} × {data.SIDE} pixels")
         return nn.Sequential(OrderedDict(features=features, classifier=_classifier((size, *hidden), classes)))
 
 
-def description(name, *, channels=1, classes=10):
+def description(name, *, channels=1, classes=10, design=None):
     """{place: module, its settings and the shapes of its parameters} of the network that `build` gives."""
     settings = ("p", "kernel_size", "stride", "padding", "dilation", "groups", "inplace")
     found = {}
-    for place, module in _skeleton(name, channels, classes).named_modules():
+    for place, module in _skeleton(name, channels, classes, design).named_modules():
         words = [f"{key}={getattr(module, key)}" for key in settings if hasattr(module, key)]
         words += [f"{key} {tuple(value.shape)}" for key, value in module.named_parameters(recurse=False)]
         if not list(module.children()):
@@ -67,14 +69,15 @@ def description(name, *, channels=1, classes=10):
     return found
 
 
-def build(name, seed=0, *, channels=1, classes=10):
+def build(name, seed=0, *, channels=1, classes=10, design=None):
     """An untrained network on the CPU: (n, channels, 32, 32) float images to (n, classes) logits.
 
     name: one of `ARCHITECTURES`. He initialisation from a generator of its own, derived from `seed` and `name`;
-    biases 0. Dropout (p = 0.5) after every hidden fully connected ReLU. Raises ValueError for an unknown name and for
-    fewer than two classes.
+    biases 0. Dropout (p = 0.5) after every hidden fully connected ReLU. design: (features, hidden sizes) in the place
+    of those in `ARCHITECTURES`. Raises ValueError for an unknown name, for fewer than two classes, and for a design
+    that pools an image away.
     """
-    network = _skeleton(name, channels, classes).to_empty(device="cpu")
+    network = _skeleton(name, channels, classes, design).to_empty(device="cpu")
     generator = torch.Generator().manual_seed(derive_seed(seed, name, "initialisation"))
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

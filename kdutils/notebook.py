@@ -5,13 +5,16 @@ import json
 import os
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 from .plumbing.checks import check_seed
 from .plumbing.machine import commit, provenance
 from .plumbing.store import display_path, project_root, to_json, write_atomically
-from .profiles import parse_seeds, resolve, seeds_in
-from .runs import Run
+from .profiles import Profile, parse_seeds, resolve, seeds_in
+from .runs import TABLE_1, Run
+
+OWN = "a setting of a profile is changed in a file of its own, as docs/own.md shows"
 
 
 class SettingsError(ValueError):
@@ -22,16 +25,28 @@ class SettingsError(ValueError):
 
 
 def from_parameters(
-    *, profile, seed, device, precision, runs, data, seeds=None, source=None, controls=None, at_least=1
+    *,
+    profile,
+    seed,
+    device,
+    precision,
+    runs,
+    data,
+    seeds=None,
+    source=None,
+    controls=None,
+    at_least=1,
+    having=TABLE_1,
 ):
     """The Runs that a notebook's parameters ask for, one for each seed, after checking and printing them.
 
-    profile: a name; "auto" is what suits the device (`profile_for`), and $KDUTILS_PROFILE overrides it. device and
+    profile: as for `profiles.resolve`, and $KDUTILS_PROFILE overrides it. "auto" is what suits the device
+    (`profile_for`); "paper" of the committed results; with seeds, the one profile in `runs`. device and
     precision: as for Run. runs, data: folders, "" for the usual ones. seeds: as for `profiles.parse_seeds`; "" is all
-    committed ones, or `seed` alone among the user's own; None is `seed` alone. source: "results" reads what is
-    committed, and "auto" is then "paper"; "runs" reads the user's own and trains what is missing. controls: whether SN1
-    and SN3 are wanted, too. Raises SettingsError for a wrong parameter, for one that papermill injected and the
-    notebook does not have, and for fewer seeds than at_least.
+    committed ones that have the networks `having`, or `seed` alone among the user's own; None is `seed` alone. source:
+    "results" reads what is committed, "runs" the user's own and trains what is missing. controls: whether SN1 and SN3
+    are wanted, too. Raises SettingsError for a wrong parameter, for one that papermill injected and the notebook does
+    not have, for fewer seeds than at_least, and for "auto" where `runs` has several profiles.
     """
     given = {"profile": profile, "seed": seed, "device": device, "precision": precision, "runs": runs, "data": data}
     more = {"seeds": seeds, "source": source, "controls": controls}
@@ -39,7 +54,7 @@ def from_parameters(
     _show_figures()
     try:
         _check(given)
-        return _open(**given, at_least=at_least)
+        return _open(**given, at_least=at_least, having=having)
     except ValueError as error:
         raise SettingsError(error) from None
 
@@ -56,9 +71,18 @@ def profile_for(device):
     return "paper" if Run("quick", device=device).device.type == "cuda" else "quick"
 
 
+def _only(runs, device):
+    """The name of the one profile with a teacher in the folder `runs`; without any, what suits the device."""
+    there = sorted({path.parts[-4] for path in runs.glob("*/seed-*/TN/manifest.json")})
+    if len(there) > 1:
+        raise ValueError(f"profile must be given, as {display_path(runs)} has several: {', '.join(there)}")
+    return there[0] if there else profile_for(device)
+
+
 def _check(given):
     if unknown := _injected() - set(given):
-        raise ValueError(f"unknown parameter {', '.join(sorted(unknown))}: known are {', '.join(given)}")
+        own = f"; {OWN}" if unknown & {field.name for field in fields(Profile)} else ""
+        raise ValueError(f"unknown parameter {', '.join(sorted(unknown))}: known are {', '.join(given)}{own}")
     if given.get("source", "runs") not in ("results", "runs"):
         raise ValueError(f"unknown source {given['source']!r}: known are results, runs")
     if not isinstance(given.get("controls", False), bool):
@@ -68,15 +92,19 @@ def _check(given):
             raise ValueError(f"{name} must be a folder's path or an empty string, got {given[name]!r}")
 
 
-def _open(profile, seed, device, precision, runs, data, seeds=None, source="runs", controls=False, at_least=1):
+def _open(
+    profile, seed, device, precision, runs, data, seeds=None, source="runs", controls=False, at_least=1, having=()
+):
     committed = source == "results"
-    profile = os.environ.get("KDUTILS_PROFILE") or profile
-    profile = resolve(profile if profile != "auto" else "paper" if committed else profile_for(device))
     runs = Path(runs).expanduser() if runs else project_root() / "runs"
+    profile = os.environ.get("KDUTILS_PROFILE") or profile
+    if profile == "auto":
+        profile = "paper" if committed else profile_for(device) if seeds is None else _only(runs, device)
+    profile = resolve(profile)
     root = project_root() / "results" if committed else runs
     if seeds == "":
-        kept = seeds_in(root / profile.name) if committed else []
-        seeds = kept or None
+        kept = [Run(profile, number, root, read_only=True) for number in seeds_in(root / profile.name) if committed]
+        seeds = [run.seed for run in kept if all(map(run.has, having))] or None
     numbers = [check_seed(seed)] if seeds is None else parse_seeds(seeds)
     if len(numbers) < at_least:
         raise ValueError(f"seeds must be at least {at_least} here, such as 0-{at_least - 1}, got {seeds!r}")
@@ -86,8 +114,10 @@ def _open(profile, seed, device, precision, runs, data, seeds=None, source="runs
         _ = opened[0].device  # refused now rather than after the data
     for run in opened:
         run.output = runs / ("reference" if committed else "") / profile.name
+    other = "".join(f", {key} {value}" for key, value in profile.changes.items())
+    name = f"{profile.name} ({profile.base}{other})" if other else profile.name
     print(
-        f"profile {profile.name}: {profile.train_images:,} training, {profile.validation_images:,} validation, "
+        f"profile {name}: {profile.train_images:,} training, {profile.validation_images:,} validation, "
         f"{profile.test_images:,} test images, {profile.epochs} epochs, {profile.mc_passes} passes\n"
         f"seeds {', '.join(map(str, numbers))}, networks and predictions in {display_path(root)}"
     )
@@ -110,6 +140,11 @@ def committed(name):
 def all_committed(name):
     """{profile: what its JSON file `name` in the repository's `results` holds}, of the profiles that have one."""
     return {path.parent.name: committed(path) for path in sorted((project_root() / "results").glob(f"*/{name}"))}
+
+
+def finding(run, says, else_says=""):
+    """What the committed results of `paper` show, as a figure's title; over other numbers, `else_says`."""
+    return says if run.read_only and run.profile.name == "paper" else else_says
 
 
 def keep(run, file, record):

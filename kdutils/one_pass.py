@@ -54,9 +54,9 @@ def _view(pixels, seed, kinds):
     return torch.cat(done).numpy()
 
 
-def description(architecture, *, dropout, channels=1):
-    """The `models.description` of a network as it is trained: without its dropout if that is off."""
-    found = models.description(architecture, channels=channels)
+def description(architecture, *, dropout, **options):
+    """The `models.description`, of these options, of a network as it is trained: without its dropout if that is off."""
+    found = models.description(architecture, **options)
     return {place: text for place, text in found.items() if dropout or not text.startswith("Dropout(")}
 
 

@@ -4,6 +4,7 @@ import datetime
 import sys
 from pathlib import Path
 
+from .plumbing.progress import say
 from .plumbing.source import code_digest, function_digest
 from .plumbing.store import display_path
 
@@ -76,7 +77,7 @@ def say_other_code(store, manifest):
     if other:
         commit = f"commit {manifest['commit'][:8]}" if manifest.get("commit") else "it was made"
         changed = f"{display_path(store.folder)}: the code of {' and '.join(other)} has changed since {commit}"
-        print(f"{changed}; FORCE={store.folder.name} remakes it", flush=True)
+        say(f"{changed}; FORCE={store.folder.name} remakes it")
 
 
 def forced(text, networks):

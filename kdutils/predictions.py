@@ -65,6 +65,11 @@ class Predictions:
         """Whether the class with dropout off is the label, bool (n,)."""
         return self.deterministic.argmax(1) == self.labels
 
+    @property
+    def deterministic_entropy(self):
+        """Entropy (n,) with dropout off, in nats."""
+        return entropy(self.deterministic)
+
 
 def pack(made, labels):
     """An `mc_dropout.MCPrediction` of n images and their labels (n,) as the bytes of an NPZ file.

@@ -4,9 +4,14 @@ import hashlib
 import math
 import numbers
 import re
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+import tomllib
+from dataclasses import MISSING, dataclass, field, fields, replace
 
 from .plumbing.checks import check_seed, check_soft_weight, check_temperature, number, whole_number
+from .plumbing.store import located
+
+LAYERS = r"(?:(?:5x5:)?[1-9]\d*|M)"
+STUDENT = re.compile(rf"(SN[123]): ({LAYERS}(?: {LAYERS})*), ([1-9]\d*(?:, [1-9]\d*)*)")  # as in `Profile.student`
 
 
 def _of_distillation(default):
@@ -19,8 +24,8 @@ class Profile:
     """How large an experiment is and how its networks are trained.
 
     A variant is a `dataclasses.replace` of a known profile with a `name` of its own: the name is the folder in which
-    its networks lie. A manifest without a field is taken to have that field's default. Raises ValueError for a wrong
-    field.
+    its networks lie. A file says one, too (`read`). A manifest without a field is taken to have that field's default.
+    Raises ValueError for a wrong field.
     """
 
     name: str
@@ -38,6 +43,8 @@ class Profile:
     mc_soft_targets: bool = _of_distillation(False)  # the teacher's MC mean instead of its output with dropout off
     loss: str = _of_distillation("distillation_loss")  # a function of `kdutils.distillation`
     base: str = ""  # the profile that shares its teacher, and whatever else is the same; "": none
+    data: str = "mnist"  # "mnist", "fashion_mnist", or the path of an NPZ file, as `data.load_parts` takes it
+    student: str = ""  # another design of one, "SN1: 5x5:16 M 5x5:32 M, 128", words as in `models.ARCHITECTURES`
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", self.name):
@@ -56,12 +63,27 @@ class Profile:
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         if not isinstance(self.loss, str) or not self.loss.isidentifier():
             raise ValueError(f"loss must be the name of a function of kdutils.distillation, got {self.loss!r}")
-        base = resolve(self.base) if self.base else self
-        for name in ("train_images", "validation_images", "test_images"):
-            if getattr(base, name) != getattr(self, name):
-                raise ValueError(f"{name} must be its base's {getattr(base, name)}, got {getattr(self, name)}")
+        if not isinstance(self.data, str) or not (self.data in DATA or self.data.endswith(".npz")):
+            raise ValueError(f"data must be one of {', '.join(DATA)} or the path of an NPZ file, got {self.data!r}")
+        if self.student != "" and not (isinstance(self.student, str) and STUDENT.fullmatch(self.student)):
+            raise ValueError(f"student must be like 'SN1: 5x5:16 M 5x5:32 M, 128', got {self.student!r}")
+        _ = self.base and resolve(self.base)  # an unknown one is refused
+
+    @property
+    def changes(self):
+        """{field: value} of what is another than in the base; {} without a base."""
+        known = {key: getattr(resolve(self.base), key) for key in _FIELDS} if self.base else {}
+        return {key: getattr(self, key) for key, value in known.items() if getattr(self, key) != value}
+
+    def design(self, architecture):
+        """(features, hidden sizes) of `student`, if that is of this architecture; None: as in `models`."""
+        name, layers, hidden = STUDENT.fullmatch(self.student).groups() if self.student else ("", "", "")
+        return (layers, tuple(map(int, hidden.split(", ")))) if name == architecture else None
 
 
+DATA = ("mnist", "fashion_mnist")
+IMAGES = ("train_images", "validation_images", "test_images", "data")  # all that a teacher does not share beyond them
+_FIELDS = [field.name for field in fields(Profile) if field.name not in ("name", "base")]
 DEFAULTS = {field.name: field.default for field in fields(Profile) if field.default is not MISSING}
 _KNOWN = (
     Profile("smoke", 1_000, 500, 500, epochs=1, batch_size=50, peak_learning_rate=5e-4, mc_passes=5),
@@ -91,33 +113,60 @@ def variants(profile):
 
 
 def resolve(profile):
-    """The Profile for a known name, such as "quick" or its variant "quick-t8", or `profile` itself if it is one.
+    """The Profile for a known name, such as "quick" or its variant "quick-t8", or for a file, such as "my-t3.toml".
 
-    Raises ValueError, which lists the known names, for any other.
+    `profile` itself if it is one. Raises ValueError, which lists the known names, for any other.
     """
     if isinstance(profile, Profile):
         return profile
+    if isinstance(profile, str) and profile.endswith(".toml"):
+        return read(profile)
     base, dash, variant = profile.partition("-") if isinstance(profile, str) else ("", "", "")
     changes = variants(PROFILES[base]) if base in PROFILES else {}
     if dash and variant in changes:
         return replace(PROFILES[base], name=profile, base=base, **changes[variant])
     if not isinstance(profile, str) or profile not in PROFILES:
-        known = f"{', '.join(PROFILES)}, and variants of them such as quick-t8"
+        known = f"{', '.join(PROFILES)}, variants of them such as quick-t8, and files such as my-t3.toml"
         raise ValueError(f"unknown profile {profile!r}: known are {known}")
     return PROFILES[profile]
 
 
-def owner(profile, *, teacher=False, distilled=False):
+def read(file):
+    """The Profile that a TOML file says: `base` is a known one, every other key a field with another value.
+
+    file: a path, seen from the working directory or from the repository's root. The file's name is the profile's.
+    Raises ValueError, which begins with the path, for a missing file, for unknown keys and wrong values.
+    """
+    path = located(file)
+    try:
+        changes = tomllib.loads(path.read_text(encoding="utf-8"))
+        if unknown := changes.keys() - {"base", *_FIELDS}:
+            raise ValueError(f"unknown {', '.join(sorted(unknown))}: known are base, {', '.join(_FIELDS)}")
+        base = changes.pop("base", None)
+        if base not in PROFILES:
+            raise ValueError(f"base must be one of {', '.join(PROFILES)}, got {base!r}")
+        taken = {f"{name}-{variant}" for name in PROFILES for variant in variants(PROFILES[name])}
+        if path.stem in taken | {*PROFILES, *FURTHER}:
+            raise ValueError(f"{path.stem} is a profile of kdutils: give the file another name")
+        return replace(PROFILES[base], name=path.stem, base=base, **changes)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"profile {file}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def owner(profile, architecture, *, distilled=False):
     """The Profile in whose folder a network lies: that of its base, where the two differ in nothing that it depends on.
 
-    A teacher is always its base's. A network without distillation depends on no field of distillation.
+    A teacher is its base's unless the images are others. A network without distillation depends on no field of
+    distillation, and none on the design of another architecture.
     """
-    if not profile.base:
-        return profile
-    base = resolve(profile.base)
-    other = {"name", "base"} | {field.name for field in fields(Profile) if field.metadata.get("distillation")}
-    same = all(getattr(base, key) == value for key, value in asdict(profile).items() if key not in other)
-    return owner(base, teacher=teacher, distilled=distilled) if teacher or (same and not distilled) else profile
+    differs = profile.changes.keys()
+    if architecture == "TN":
+        differs = differs & set(IMAGES)
+    elif not profile.design(architecture):
+        differs = differs - {"student"}
+    if not distilled:
+        differs = differs - {field.name for field in fields(Profile) if field.metadata.get("distillation")}
+    return profile if differs or not profile.base else owner(resolve(profile.base), architecture, distilled=distilled)
 
 
 def derive_seed(seed, *purpose):

@@ -35,6 +35,9 @@ ONE_PASS = {  # name: a one-pass student; with a suffix, a control: what differs
 }
 
 
+STUDY = ("ONE-SN1", "KD-SN1-steps", "ONE-SN2", "KD-SN2-steps")  # those that every seed has
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How the networks of `ONE_PASS` are trained. Raises ValueError for a wrong field.

@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 
 from . import origin, predictions, recipes, shifts
-from .data import check_parts, load_fashion_mnist, load_mnist, split
+from .data import check_parts, load_parts
 from .plumbing.checks import check_seed
 from .plumbing.machine import provenance
+from .plumbing.progress import say
 from .plumbing.store import Store, from_npz, project_root, sha256
 from .profiles import DEFAULTS, owner, resolve
 from .recipes import ONE_PASS
@@ -30,7 +31,7 @@ NETWORKS = {  # name: (architecture, distilled from TN)
     "SN3": ("SN3", False),
 }
 TABLE_1 = ("TN", "KD-SN1", "KD-SN2", "SN2", "KD-SN3")  # the networks of the paper's Table 1, in its order
-DATA = {"quick-fashion": load_fashion_mnist}  # of profiles that do not take MNIST, by their names
+DATA = {"quick-fashion": "fashion_mnist"}  # of profiles older than the field `data`, by their names
 PUBLISHED = {"weights.safetensors": "passes.safetensors", "soft_targets.npz": "soft_targets-16bit.npz"}  # in 16 bits
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")  # of training
@@ -39,12 +40,12 @@ PRECISIONS = ("auto", "float32", "bfloat16")  # of training
 class Run:
     """One experiment: the networks of `profile` for one `seed`, under `root`/<profile>/seed-<seed>/<network>/.
 
-    profile: a name or a Profile. root: a folder, by default `runs` in the repository's root. device: one of `DEVICES`.
-    data: its data's folder, as for `data.load_mnist`. parts: other data in MNIST's place, {"train", "validation",
-    "test": `data.Part`} of the profile's sizes. read_only: never trains, and takes what is `PUBLISHED`. precision: of
-    training, one of `PRECISIONS`; "auto" is what the device computes natively, and accepts what is stored. force:
-    networks to remake, as for `origin.forced`, by default $KDUTILS_FORCE; the old stay until the new are whole. recipe:
-    of the networks of `ONE_PASS`, by default that of the profile's scale. Raises ValueError for anything else.
+    profile: as for `profiles.resolve`. root: a folder, by default `runs` in the repository's root. device: one of
+    `DEVICES`. data: its data's folder, as for `data.load_mnist`. parts: other data in MNIST's place, {"train",
+    "validation", "test": `data.Part`} of the profile's sizes. read_only: never trains, and takes what is `PUBLISHED`.
+    precision: of training, one of `PRECISIONS`; "auto" is what the device computes natively, and accepts what is
+    stored. force: networks to remake, as for `origin.forced`, by default $KDUTILS_FORCE; the old stay until the new are
+    whole. recipe: of the networks of `ONE_PASS`, by default that of the profile's scale. ValueError for anything else.
 
     Uses what is stored only if its SHA-256 is the recorded one, and recomputes it otherwise. A read-only run raises
     FileNotFoundError for what is missing and ValueError for what is corrupt. Of several processes one makes a network.
@@ -107,12 +108,13 @@ class Run:
     @cached_property
     def parts(self):
         """{"train", "validation", "test"}: the `data.Part`s of this profile."""
-        return split(DATA.get(self.profile.name, load_mnist)(self._data), self.profile)
+        return load_parts(DATA.get(self.profile.name, self.profile.data), self.profile, self._data)
 
     @property
     def channels(self):
         """The number of channels of an image."""
-        return self.parts["train"].images.shape[1] if self.own_data else 1
+        own = self.own_data or self.profile.data.endswith(".npz")
+        return self.parts["train"].images.shape[1] if own else 1
 
     # What is made of what
 
@@ -184,8 +186,7 @@ class Run:
         """The Profile in whose folder a network lies. Raises ValueError for an unknown network."""
         if name not in self.networks:
             raise ValueError(f"unknown network {name!r}: known are {', '.join(self.networks)}")
-        distilled = name in ONE_PASS or self.networks[name][1]
-        return owner(self.profile, teacher=name == "TN", distilled=distilled)
+        return owner(self.profile, self.networks[name][0], distilled=name in ONE_PASS or self.networks[name][1])
 
     def store(self, name):
         """The `store.Store` of a network's files."""
@@ -203,7 +204,7 @@ class Run:
         if self.to_remake(name):
             with self.store(name).locked():
                 if self.to_remake(name):  # another process may have done it meanwhile
-                    print(f"remaking {name}", flush=True)
+                    say(f"remaking {name}")
                     self._train(name)
         instead = PUBLISHED.get(file) in self.manifest(name)["outputs"]
         file = PUBLISHED[file] if self.read_only and instead else file

@@ -12,6 +12,7 @@ from . import models
 from .plumbing import checkpoint as checkpoints
 from .plumbing.compute import autocast, out_of_memory, precision, seeded
 from .plumbing.machine import in_a_notebook_page
+from .plumbing.progress import Told, say
 from .profiles import derive_seed
 
 LEARNS_WITHIN = 200  # optimiser steps; by then every network here is far above
@@ -90,14 +91,14 @@ def train(
     history, seconds = {"epochs": [], "step_losses": []}, 0.0
     if checkpoint and (kept := checkpoints.resume(checkpoint, model, state, settings)):
         history, seconds = kept["history"], kept["seconds"]
-        print(f"{name}: resumes after epoch {len(history['epochs'])} of {profile.epochs}")
+        say(f"{name}: resumes after epoch {len(history['epochs'])} of {profile.epochs}")
     for epoch in range(len(history["epochs"]) + 1, profile.epochs + 1):
         started = time.perf_counter()
         order_seed = derive_seed(seed, name.removeprefix("KD-"), "order", epoch)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(order_seed)).to(device)
         batches = ((images[rows], labels[rows], rows) for rows in order.split(profile.batch_size))
         with seeded(derive_seed(seed, name, "dropout", epoch), device), _explained(name, profile):
-            how, title = (dtype, preprocess), f"{name} epoch {epoch}"
+            how, title = (dtype, preprocess), f"{name} epoch {epoch}/{profile.epochs}"
             mean_loss, losses = _epoch(model, batches, loss, state, how, title, len(images))
         spent = time.perf_counter() - started
         logits = models.logits(model, validation_part.images, dtype=dtype, preprocess=preprocess)
@@ -109,7 +110,7 @@ def train(
         if checkpoint:
             checkpoints.save(checkpoint, model, state, history=history, seconds=seconds, settings=settings)
         found = f"loss {mean_loss:.4f}, validation accuracy {validation:.2%}, {len(images) / spent:.0f} images/s"
-        print(f"{name} epoch {epoch}/{profile.epochs}: {found}, {spent:.0f} s", flush=True)
+        say(f"{name} epoch {epoch}/{profile.epochs}: {found}, {spent:.0f} s")
     model.eval()
     return history, seconds
 
@@ -163,6 +164,6 @@ def _refuse_failure(name, loss, validation, classes, epoch, steps, profile):
 
 
 def _progress(title, images):
-    """A bar with images per second and time left where somebody watches; nothing in a headless log."""
-    watched = sys.stdout.isatty() or in_a_notebook_page()
-    return tqdm(desc=title, total=images, unit=" images", file=sys.stdout, leave=False, ncols=90, disable=not watched)
+    """A bar with images per second and time left where somebody watches; in a headless run it is told."""
+    kind = tqdm if sys.stdout.isatty() or in_a_notebook_page() else Told
+    return kind(desc=title, total=images, unit=" images", file=sys.stdout, leave=False, ncols=90)

@@ -1,8 +1,11 @@
 """What claims rest on, with students trained by another choice."""
 
+import dataclasses
+
 import kdutils as kd
 import numpy as np
 import pytest
+from checkout import ROOT
 from kdutils import choices
 from kdutils.stats import Estimate, image_weights
 from kdutils.study import Study
@@ -47,3 +50,34 @@ def test_choices_that_nothing_was_trained_by_are_left_out(tmp_path):
 def test_every_variant_has_a_name():
     assert choices.LABELS.keys() == kd.profiles.variants(kd.PROFILES["quick"]).keys()
     assert np.all(np.array(list(choices.SMALL.values())) > 0)
+
+
+MINE = dataclasses.replace(kd.PROFILES["quick"], name="mine", base="quick", temperature=3.0, soft_weight=0.9)
+
+
+def test_the_original_is_ones_own_of_the_same_seeds_or_else_committed(tmp_path):
+    runs = [kd.Run(MINE, seed, tmp_path) for seed in (1, 2)]
+    found = choices.original(runs, ["TN", "KD-SN2"])
+    assert {run.folder for run in found} == set((ROOT / "results" / "quick").glob("seed-*"))
+    assert choices.original(runs, ["TN", "ONE-SN1-clean"]) == []  # none has all of these
+    (tmp_path / "quick").mkdir()
+    (tmp_path / "quick" / "seed-2").symlink_to(ROOT / "results" / "quick" / "seed-2")
+    (tmp_path / "quick" / "seed-3").symlink_to(ROOT / "results" / "quick" / "seed-3")
+    assert [(run.root, run.seed) for run in choices.original(runs, ["TN", "KD-SN2"])] == [(tmp_path, 2)]
+    assert choices.original([kd.Run("quick", 0, tmp_path)], ["TN"]) == []  # it changes none
+
+
+def test_what_a_profile_changes_in_words():
+    assert choices.changed(MINE) == "temperature 3.0, soft weight 0.9"
+    assert choices.changed(kd.PROFILES["quick"]) == ""
+    assert choices.own_sizes(MINE) == {}
+    small = dataclasses.replace(MINE, student="SN2: 8 M, 4")
+    assert choices.own_sizes(small) == {"SN2": (9 * 8 + 8) + (16 * 16 * 8 * 4 + 4) + (4 * 10 + 10)}
+
+
+def test_two_records_stand_side_by_side():
+    def record(profile, mean):
+        return {"profile": profile, "networks": {"TN": {"ECE": {"mean": mean, "interval": None}}}}
+
+    rows = choices.beside(record("mine", 0.003) | {"original": record("quick", 0.005)})
+    assert rows == {("TN", "ECE"): {"quick": "0.0050", "mine": "0.0030", "difference": "-0.0020"}}

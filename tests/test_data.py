@@ -385,3 +385,65 @@ def test_a_link_to_a_disk_that_is_away_is_not_replaced(sources, stored, good):
     with pytest.raises(FileNotFoundError, match="t10k-labels-idx1-ubyte"):
         data.load_mnist(stored)
     assert path.is_symlink()
+
+
+SIZES = {"train": 20, "validation": 10, "test": 10}
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A function that writes an NPZ file of 8 x 8 images in three colours, some arrays changed, and gives its path."""
+
+    def write(**changes):
+        arrays = {}
+        for name, size in SIZES.items():
+            arrays[f"{name}_images"] = np.full((size, 3, 8, 8), size, np.uint8)
+            arrays[f"{name}_labels"] = np.arange(size) % 10
+        arrays = {key: value for key, value in (arrays | changes).items() if value is not None}
+        np.savez(tmp_path / "own.npz", **arrays)
+        return str(tmp_path / "own.npz")
+
+    return write
+
+
+def small(path):
+    sizes = {f"{name}_images": size for name, size in SIZES.items()}
+    return kd.Profile("own", **sizes, epochs=1, batch_size=5, peak_learning_rate=1e-3, mc_passes=2, data=path)
+
+
+def test_a_file_holds_other_images(own, tmp_path):
+    run = kd.Run(small(own()), 0, tmp_path)
+    assert {name: part.images.shape for name, part in run.parts.items()} == {
+        name: (size, 3, 8, 8) for name, size in SIZES.items()
+    }
+    assert run.channels == 3
+    assert run.predictions("SN1").mc_mean.shape == (10, 10)
+    again = kd.Run(small(own(train_images=np.zeros((20, 3, 8, 8), np.uint8))), 0, tmp_path)  # under the same name
+    assert again.parts
+    with pytest.raises(ValueError, match=r"made from other data \(train\)"):
+        again.predictions("SN1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"test_labels": None}, "test_labels"),
+        ({"train_images": np.zeros((20, 3, 8, 8))}, r"train_images must be uint8 .* got float64 \(20, 3, 8, 8\)"),
+        ({"test_images": np.zeros((10, 1, 33, 8), np.uint8)}, "test_images must be uint8 .* sides of at most 32"),
+        ({"test_labels": np.arange(10) + 1}, r"test_labels must be \(10,\) whole numbers from 0 to 9"),
+        ({"test_labels": np.zeros(9)}, "test_labels must be"),
+        ({"train_images": np.zeros((30, 1, 8, 8), np.uint8), "train_labels": np.zeros(30)}, "as many images as the"),
+    ],
+)
+def test_a_file_of_other_arrays_is_refused(own, changes, said):
+    path = own(**changes)
+    with pytest.raises(ValueError, match=said):
+        data.load_parts(path, small(path))
+
+
+def test_a_file_that_is_missing_or_no_archive_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"^data nowhere\.npz: No such file"):
+        data.load_parts("nowhere.npz", small("nowhere.npz"))
+    (tmp_path / "text.npz").write_text("no archive")
+    with pytest.raises(ValueError, match=r"^data .*text\.npz: "):
+        data.load_parts(str(tmp_path / "text.npz"), small("text.npz"))

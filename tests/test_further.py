@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import subprocess
 
@@ -111,6 +112,20 @@ def test_make_hands_its_settings_on():
     )
     words = '"quick-converged" "0-5" --device "cpu" --precision "auto" --runs "my runs"'
     assert f"python workflow/further.py {words}" in made.stdout.splitlines()
+
+
+@pytest.mark.parametrize(("target", "rule"), [("sensitivity", "variant"), ("one-pass", "one_pass")])
+def test_make_asks_the_graph_for_the_target(target, rule, scratch):
+    """The command that `make` would run, as a dry run of its own."""
+    words = ["make", "--dry-run", "--old-file=.venv/ready", target, "PROFILE=smoke", f"RUNS={scratch}"]
+    made = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    (line,) = [line for line in made.stdout.splitlines() if "snakemake" in line]
+    command = re.search(r"snakemake[^;]+", line)[0].replace("snakemake ", "snakemake --dry-run ")
+    for told, said in (("host", f"rule {rule}:"), ("rules progress host", "")):
+        words = command.replace("rules progress host", told)
+        done = subprocess.run(words, shell=True, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout + done.stderr
 
 
 def test_what_was_made_is_kept(monkeypatch, scratch, capsys):

@@ -194,7 +194,7 @@ def test_a_home_that_cannot_be_written_is_not_snakemakes(tmp_path):
         done = subprocess.run(
             words, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", env=os.environ | {"HOME": home}
         )
-        shown[home] = re.findall(r'HOME="([^"]+)" snakemake', done.stdout)
+        shown[home] = re.findall(r'HOME="([^"]+)" python workflow/live.py snakemake', done.stdout)
     assert shown == {"/proc/none": [f"{ROOT}/.snakemake/home"], str(tmp_path): []}
     command = ["snakemake", "--cores", "1", "--nolock", "--dry-run", "--config", "profile=smoke", f"runs={tmp_path}/r"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, env=os.environ | {"HOME": f"{ROOT}/.snakemake/home"})

@@ -164,3 +164,14 @@ def test_a_network_on_a_gpu_refuses_a_batch_elsewhere(fake_gpu, sn1_on_fake_gpu)
         assert sn1_on_fake_gpu(torch.zeros(3, 1, 32, 32, device="cuda")).device.type == "cuda"
         with pytest.raises(RuntimeError, match="same device"):
             sn1_on_fake_gpu(torch.zeros(3, 1, 32, 32))
+
+
+def test_a_design_takes_the_place_of_the_papers(name):
+    small = models.build(name, seed=3, design=("5x5:4 M 8 M", (6,)))
+    assert models.parameter_count(small) == (25 * 4 + 4) + (9 * 4 * 8 + 8) + (7 * 7 * 8 * 6 + 6) + (6 * 10 + 10)
+    assert len(models.description(name, design=("5x5:4 M 8 M", (6,)))) == len([*small.features, *small.classifier])
+
+
+def test_a_design_that_pools_an_image_away_is_refused():
+    with pytest.raises(ValueError, match="SN1: '8 M M M M M M' leaves nothing of an image of 32 × 32 pixels"):
+        models.build("SN1", design=("8 M M M M M M", (6,)))

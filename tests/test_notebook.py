@@ -62,6 +62,40 @@ def test_a_notebook_without_seeds_reads_its_one_seed_of_the_results(repository):
     assert [run.seed for run in several] == [0, 4]
 
 
+AUTO = PARAMETERS | {"profile": "auto", "seeds": ""}
+
+
+def test_auto_is_paper_among_the_committed_results(repository):
+    assert from_parameters(**AUTO | {"seeds": "0"}, source="results")[0].profile.name == "paper"
+
+
+@pytest.mark.parametrize(("there", "taken"), [([], "quick"), (["smoke"], "smoke"), (["paper"], "paper")])
+def test_auto_is_the_one_profile_that_is_there(repository, there, taken):
+    for name in there:
+        (repository / "runs" / name / "seed-3" / "TN").mkdir(parents=True)
+        (repository / "runs" / name / "seed-3" / "TN" / "manifest.json").touch()
+    (repository / "runs" / "reference" / "smoke").mkdir(parents=True)  # what committed results were drawn into
+    assert from_parameters(**AUTO, source="runs")[0].profile.name == taken
+    one = PARAMETERS | {"profile": "auto"}  # without seeds, as 1 to 4: what suits a CPU
+    assert from_parameters(**one)[0].profile.name == from_parameters(**one, source="runs")[0].profile.name == "quick"
+
+
+def test_auto_does_not_choose_among_several_that_are_there(repository):
+    for name in ("smoke", "quick"):
+        (repository / "runs" / name / "seed-0" / "TN").mkdir(parents=True)
+        (repository / "runs" / name / "seed-0" / "TN" / "manifest.json").touch()
+    with pytest.raises(notebook.SettingsError, match=r"^profile must be given, as runs has several: quick, smoke$"):
+        from_parameters(**AUTO, source="runs")
+    assert from_parameters(**AUTO | {"profile": "quick"}, source="runs")[0].profile.name == "quick"
+
+
+def test_a_profile_of_ones_own_is_told_with_what_it_changes(repository, capsys):
+    (repository / "my-t3.toml").write_text('base = "smoke"\ntemperature = 3.0\n')
+    (run,) = from_parameters(**PARAMETERS | {"profile": "my-t3.toml"})
+    assert run.folder == repository / "runs" / "my-t3" / "seed-0"
+    assert "profile my-t3 (smoke, temperature 3.0): 1,000 training" in capsys.readouterr().out
+
+
 def test_runs_lie_in_the_asked_for_folder(repository, tmp_path):
     (run,) = from_parameters(**PARAMETERS | {"runs": str(tmp_path / "mine")})
     assert run.folder == tmp_path / "mine" / "smoke" / "seed-0"
@@ -112,9 +146,19 @@ except ValueError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)
     if "epochs" in injected:
-        assert done.stdout.strip() == "unknown parameter epochs: known are profile, seed, device, precision, runs, data"
+        known = "unknown parameter epochs: known are profile, seed, device, precision, runs, data"
+        assert done.stdout.strip() == f"{known}; {notebook.OWN}"
     else:
         assert "seeds 1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("profile", "root", "read_only", "says"),
+    [("paper", "results", True, "found"), ("quick", "results", True, "else"), ("paper", "runs", False, "else")],
+)
+def test_a_finding_is_told_of_the_committed_results_of_paper_alone(repository, profile, root, read_only, says):
+    run = kd.Run(profile, 0, repository / root, read_only=read_only)
+    assert notebook.finding(run, "found", "else") == says
 
 
 def test_finish_leaves_the_proof_that_a_notebook_ran_to_its_end(tiny, scratch, capsys):

@@ -14,6 +14,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "own.md"
 SECTION = re.compile(r"^## (.+?)\n.*?```python\n(.*?)```", re.DOTALL | re.MULTILINE)
 RECIPES = dict(SECTION.findall(PAGE.read_text(encoding="utf-8")))
 FOLDERS = {
+    "Change one thing": "my-t3/seed-0/KD-SN1",
     "A student of your own": "smoke/seed-0/KD-SN0",
     "A loss of your own": "smoke-squared/seed-0/KD-SN1",
     "Data of your own": "digits/seed-0/KD-SN1",
@@ -29,7 +30,7 @@ def repository(tmp_path_factory):
     return folder
 
 
-def test_there_are_four_recipes():
+def test_there_are_five_recipes():
     assert RECIPES.keys() == FOLDERS.keys() | {ALONE}
 
 

@@ -74,11 +74,87 @@ def test_there_are_no_other_variants(unknown):
         resolve(unknown)
 
 
-def test_a_variant_has_the_images_of_its_base():
-    with pytest.raises(ValueError, match="train_images must be its base's 8000, got 1000"):
-        variant(name="mine", base="quick")
+def test_a_base_has_to_be_known():
     with pytest.raises(ValueError, match="unknown profile 'huge'"):
         variant(name="mine", base="huge")
+
+
+def of_file(folder, text, name="mine.toml"):
+    (folder / name).write_text(text)
+    return resolve(str(folder / name))
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("temperature = 3", {"temperature": 3}),
+        ("soft_weight = 0.9\nepochs = 5", {"soft_weight": 0.9, "epochs": 5}),
+        ("temperature = 4.0", {}),
+        ('data = "fashion_mnist"', {"data": "fashion_mnist"}),
+        ('student = "SN1: 5x5:16 M 5x5:32 M, 128"', {"student": "SN1: 5x5:16 M 5x5:32 M, 128"}),
+    ],
+)
+def test_a_file_says_what_changes(tmp_path, text, changes):
+    found = of_file(tmp_path, 'base = "quick"\n' + text)
+    assert found == dataclasses.replace(kd.PROFILES["quick"], name="mine", base="quick", **changes)
+    assert found.changes == changes
+
+
+def test_a_file_is_found_from_the_working_directory_and_from_the_root(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "mine.toml").write_text('base = "smoke"\nepochs = 2')
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert resolve("mine.toml").epochs == 2
+    (tmp_path / "notebooks" / "mine.toml").write_text('base = "smoke"\nepochs = 3')
+    assert resolve("mine.toml").epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        ('base = "quick"\ntemprature = 3', "mine.toml", "unknown temprature: known are base, train_images"),
+        ('base = "quick"\nname = "x"', "mine.toml", "unknown name"),
+        ("temperature = 3", "mine.toml", "base must be one of smoke, quick, paper, got None"),
+        ('base = "quick-t8"', "mine.toml", "base must be one of smoke, quick, paper, got 'quick-t8'"),
+        ('base = "quick"\ntemperature = 0', "mine.toml", "temperature"),
+        ('base = "quick"\nepochs = "3"', "mine.toml", "epochs must be a whole number"),
+        ('base = "quick"\ndata = "cifar"', "mine.toml", "data must be one of mnist, fashion_mnist or the path"),
+        ('base = "quick"\nstudent = "SN4: 64 M, 10"', "mine.toml", "student must be like 'SN1: "),
+        ('base = "quick"\nstudent = "SN1: 64 M"', "mine.toml", "student must be like 'SN1: "),
+        ("base = quick", "mine.toml", "Invalid value"),
+        ('base = "quick"', "quick.toml", "quick is a profile of kdutils: give the file another name"),
+        ('base = "quick"', "quick-t8.toml", "quick-t8 is a profile of kdutils"),
+        ('base = "quick"', "My T3.toml", "name must be lower-case letters"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_what_is_wrong_in_it(tmp_path, text, name, said):
+    with pytest.raises(ValueError, match=rf"^profile {tmp_path}/{name}: .*{said}"):
+        of_file(tmp_path, text, name)
+
+
+def test_a_file_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match=r"^profile nowhere\.toml: No such file"):
+        resolve("nowhere.toml")
+
+
+OWN = ("TN", "SN1", "KD-SN1", "SN2", "KD-SN2")
+
+
+@pytest.mark.parametrize(
+    ("changes", "remade"),
+    [
+        ({"temperature": 3.0}, {"KD-SN1", "KD-SN2"}),
+        ({"epochs": 2}, {"SN1", "KD-SN1", "SN2", "KD-SN2"}),
+        ({"student": "SN1: 64 M, 32"}, {"SN1", "KD-SN1"}),
+        ({"data": "fashion_mnist"}, set(OWN)),
+        ({"train_images": 500}, set(OWN)),
+        ({}, set()),
+    ],
+)
+def test_a_variant_makes_anew_what_hangs_on_its_change(changes, remade, tmp_path):
+    run = kd.Run(variant(name="mine", base="smoke", **changes), 0, tmp_path)
+    assert {name for name in OWN if run.owner(name).name == "mine"} == remade
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ import argparse
 
 from kdutils import shifts
 from kdutils.profiles import FURTHER, PROFILES, parse_seeds
+from kdutils.recipes import STUDY
 from kdutils.runs import DEVICES, NETWORKS, PRECISIONS, Run
 
 FEW = ("TN", "SN1", "KD-SN1", "SN2", "KD-SN2")
-ONE = ("ONE-SN1", "KD-SN1-steps", "ONE-SN2", "KD-SN2-steps")
 TRAINED = {"quick-converged": FEW, "quick-fashion": tuple(NETWORKS)}
-TRAINED |= {"smoke": (*FEW, *ONE), "quick": (*FEW, *ONE), "paper": (*NETWORKS, *ONE)}
+TRAINED |= {"smoke": (*FEW, *STUDY), "quick": (*FEW, *STUDY), "paper": (*NETWORKS, *STUDY)}
 
 
 def main(words=None):
@@ -31,8 +31,9 @@ def main(words=None):
     parser.add_argument("--device", default="auto", choices=DEVICES)
     parser.add_argument("--precision", default="auto", choices=PRECISIONS)
     parser.add_argument("--runs", default="")
+    parser.add_argument("--data", default="")
     options = parser.parse_args(words)
-    settings = {"device": options.device, "precision": options.precision}
+    settings = {"device": options.device, "precision": options.precision, "data": options.data or None}
     for seed in parse_seeds(options.seeds):
         run = Run(FURTHER.get(options.study, options.study), seed, options.runs or None, **settings)
         for name in options.networks or TRAINED[options.study]:

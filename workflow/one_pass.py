@@ -7,8 +7,10 @@ The rule, fixed before the first try. One seed's ONE-SN1 is trained by the first
 it in one choice; its one pass is compared with its teacher's MC answers on the validation images. Of each choice, the
 options whose skill lies within 0.01 of the best count as equal. Among equals the lowest KL divergence is taken; for the
 number of views and of steps, which cost time, the cheapest. The options taken together are tried, too. They are chosen
-unless a single try has a skill higher by more than 0.01; then that is. Last, SN2 is trained by what was chosen. No test
-image is looked at.
+unless a single try has a skill higher by more than 0.01; then that is. No test image is looked at.
+
+Beside them stand, chosen by no rule: training images without views; both students as `quick` trains them by what was
+chosen; and the control, the paper's distillation with as many steps, at the recipe's learning rate and at its own.
 """
 
 import sys
@@ -47,13 +49,17 @@ CHOICES = {  # choice: {option: what differs from the first recipe}
 OPTIONS = {option: changes for options in CHOICES.values() for option, changes in options.items()}
 
 
-def attempt(option, recipe, name="ONE-SN1"):
-    """One try: a student trained by a recipe, and how its one pass follows the teacher on the validation images."""
-    profile = replace(PROFILES["quick"], name=f"quick-one-{option}", base="quick")
-    run = Run(profile, SEED, recipe=recipe)
+def attempt(option, recipe, name="ONE-SN1", **changes):
+    """One try: a student trained by a recipe, and how it follows its teacher's passes on the validation images.
+
+    changes: of the fields of `quick`. The option "chosen" is `quick` itself.
+    """
+    profile = replace(PROFILES["quick"], name=f"quick-one-{option}", base="quick", **changes)
+    run = Run("quick" if option == "chosen" else profile, SEED, recipe=recipe)
     part = run.parts["validation"]
     teacher, own = run.answers("TN", part), run.answers(name, part)
-    return {"option": option, "network": name} | asdict(recipe) | measures(teacher, own)
+    rate = {"peak_learning_rate": recipe.schedule(name, run.profile).peak_learning_rate}
+    return {"option": option, "network": name} | asdict(recipe) | rate | measures(teacher, own)
 
 
 def measures(teacher, own):
@@ -101,7 +107,10 @@ def main(*only):
     chosen = "together" if best["skill"] <= tries["together"]["skill"] + EQUAL else best["option"]
     record = provenance() | {"seed": SEED, "tries": list(tries.values()), "chosen": asdict(recipes[chosen])}
     write_atomically(RESULTS / "one_pass.json", to_json(record))  # what follows chooses nothing
-    record["beside"] = [attempt("first", FIRST, "ONE-SN1-clean"), attempt(chosen, recipes[chosen], "ONE-SN2")]
+    recipe = recipes[chosen]
+    at_its_rate = attempt("recipe-rate", recipe, "KD-SN1-steps", peak_learning_rate=recipe.peak_learning_rate)
+    record["beside"] = [attempt("first", FIRST, "ONE-SN1-clean"), at_its_rate]
+    record["beside"] += [attempt("chosen", recipe, name) for name in ("KD-SN1-steps", "ONE-SN1", "ONE-SN2")]
     write_atomically(RESULTS / "one_pass.json", to_json(record))
 
 

@@ -7,6 +7,7 @@ import functools
 import json
 import re
 
+from kdutils import followed
 from report import ROOT, answer, claims, heading, markdown, measures, table, verdicts
 
 SCALES = ("paper", "quick")  # those that the pages tell of, the first one first
@@ -15,10 +16,12 @@ STORED = (
     "paper_table1",
     "coverage",
     "first_plan",
+    "one_pass",
     "faults",
     "benchmark",
     "paper/sensitivity",
     "quick-converged/transfer",
+    "quick/followed",
 )
 
 
@@ -105,6 +108,71 @@ def first_plan(record):
     return " ".join(told)
 
 
+FOLLOWED = (  # (network, dropout), each a row
+    ("TN", "off"),
+    ("KD-SN1", "on"),
+    ("KD-SN1-steps", "on"),
+    ("ONE-SN1", "off"),
+    ("KD-SN2", "on"),
+    ("KD-SN2-steps", "on"),
+    ("ONE-SN2", "off"),
+)
+FOLLOWED_BY = {  # column: (images, measure)
+    "skill": ("test", "skill"),
+    "ρ of entropy": ("test", "ρ of entropy"),
+    "skill, turned by 45°": ("rotation-45", "skill"),
+    "skill, clothes": ("fashion", "skill"),
+    "AUROC of clothes": ("fashion", "AUROC by entropy"),
+}
+
+
+def one_pass(record):
+    """How closely the readings of a `kdutils.followed` record follow the teacher's passes, in Markdown."""
+    found = {(own["network"], own["dropout"]): own for own in record["readings"]}
+    rows = [["network", "seeds", *FOLLOWED_BY]]
+    for reading in FOLLOWED:
+        if own := found.get(reading):
+            passes = "100 passes" if reading[1] == "on" else "one pass"
+            measured = (own["images"][images].get(measure) for images, measure in FOLLOWED_BY.values())
+            rows.append([f"{reading[0]}, {passes}", str(len(own["seeds"])), *map(followed.text, measured)])
+    return markdown(rows)
+
+
+def beyond(record):
+    """What the one-pass students come to, in two sentences with their numbers."""
+    found = {(own["network"], own["dropout"]): own for own in record["readings"]}
+    one, distilled = found["ONE-SN2", "off"], found["KD-SN2", "on"]
+    turned = [followed.text(own["images"]["rotation-45"]["skill"]) for own in (one, distilled)]
+    skills = [followed.text(own["images"]["test"]["skill"]) for own in (one, distilled)]
+    return (
+        f"ONE-SN2 has a skill of {skills[0]} in one pass, KD-SN2 of {skills[1]} in its hundred (1 is a copy, 0 a "
+        f"constant; `{record['profile']}`, {len(one['seeds'])} seeds). On digits turned by 45° it is {turned[0]} and "
+        f"{turned[1]}."
+    )
+
+
+RECIPE = {  # column: field of a try
+    "views": "views",
+    "of kinds": "kinds",
+    "steps": "steps",
+    "rate": "peak_learning_rate",
+    "loss": "loss",
+    "dropout": "dropout",
+    "skill": "skill",
+    "KL": "kl",
+    "accuracy": "accuracy",
+}
+
+
+def recipe(record):
+    """The tries of the one-pass students' recipe, in Markdown."""
+    tries = [*record["tries"], *record.get("beside", ())]
+    rows = [["try", "network", *RECIPE]]
+    for own in tries:
+        rows.append([own["option"], own["network"], *(str(own[key]).replace("_", "-") for key in RECIPE.values())])
+    return markdown(rows)
+
+
 def plan(path):
     """What results/preregistration.json fixes, in Markdown; a sentence if it is not there yet."""
     if not path.exists():
@@ -136,6 +204,9 @@ def parts():
         "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "our_claims": f"\n{claims(transfers)}\n",
+        "beyond": beyond(stored["quick/followed"]),
+        "recipe": f"\n{recipe(stored['one_pass'])}\n",
+        "one_pass": f"\n{one_pass(stored['quick/followed'])}\n",
         "plan": f"\n\n{plan(ROOT / 'results' / 'preregistration.json')}\n\n",
         "first_plan": first_plan(stored["first_plan"]),
         "coverage": coverage(stored["coverage"]),

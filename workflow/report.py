@@ -177,10 +177,15 @@ def told(seeds):
 
 
 def show(folder):
-    """Table 1 of a run, where its figures are, and how long each step took."""
+    """Table 1 of a run, beside that of the original if it changes one, where its figures are, and how long it took."""
     record = json.loads((folder / "table1.json").read_text(encoding="utf-8"))
     paper = json.loads((ROOT / "results" / "paper_table1.json").read_text(encoding="utf-8"))["networks"]
     print(f"\n{heading(record)}\n\n{table(record, paper)}\n")
+    if before := record.get("original"):
+        columns = {
+            name: {PUBLISHED[key]: own["mean"] for key, own in row.items()} for name, row in before["networks"].items()
+        }
+        print(f"{size(before)} / {size(record)}\n\n{table(record, columns)}\n")
     steps = sorted((folder / "notebooks").glob("*.json"))
     if steps:
         print("Seconds, the last time that each notebook ran:")

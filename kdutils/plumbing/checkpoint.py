@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 
+from .progress import say
 from .store import display_path, to_json, write_atomically
 
 
@@ -60,7 +61,7 @@ def resume(path, model, optimiser, settings):
         notes = {}
     if "settings" not in notes or notes["settings"] != settings:
         fault = "belongs to other settings" if notes else "is corrupt"
-        print(f"{display_path(path)} {fault}: training starts from the beginning", flush=True)
+        say(f"{display_path(path)} {fault}: training starts from the beginning")
         return None
     _restore(tensors, notes, model, *optimiser)
     return notes

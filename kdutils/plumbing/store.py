@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from .progress import say
+
 
 def project_root():
     """The repository's root: the nearest folder with `notebooks` and `pyproject.toml`.
@@ -23,6 +25,12 @@ def project_root():
         if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
             return folder
     return here
+
+
+def located(file):
+    """The path of a file that is named from the working directory, or else from the repository's root."""
+    path = Path(file).expanduser()
+    return path if path.exists() else project_root() / path
 
 
 def display_path(path):
@@ -168,10 +176,10 @@ class Store:
     def _print_why(self, file):
         """Nothing about a file that was never made. A corrupt manifest is replaced by an empty one."""
         if self._path.exists() and self.peek() is None:
-            print(f"{display_path(self._path)} is corrupt: recomputing {self.folder.name}", flush=True)
+            say(f"{display_path(self._path)} is corrupt: recomputing {self.folder.name}")
             self.put({}, replace=True)
         elif file in self.manifest()["outputs"]:
-            print(f"{display_path(self.folder / file)} is missing or corrupt: recomputing it", flush=True)
+            say(f"{display_path(self.folder / file)} is missing or corrupt: recomputing it")
 
     def put(self, contents, *, replace=False, **changes):
         """Write `contents` {file: bytes}, then the manifest with `changes` and their SHA-256s.
@@ -194,7 +202,7 @@ class Store:
             try:
                 self._lock.acquire(blocking=False)
             except Timeout:
-                print(f"another process is making {display_path(self.folder)}: waiting for it", flush=True)
+                say(f"another process is making {display_path(self.folder)}: waiting for it")
                 self._lock.acquire()
         try:
             for left in self.folder.glob(".*.tmp"):  # temporary files of a killed process

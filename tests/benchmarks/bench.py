@@ -12,6 +12,7 @@ row's ratio is the median of its last three runs', each of which has to meet the
 import argparse
 import copy
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -26,7 +27,7 @@ import kdutils as kd
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from kdutils import data, distillation, mc_dropout, models, plots, runs, training
+from kdutils import data, distillation, mc_dropout, models, one_pass, plots, runs, training
 from kdutils.plumbing import compute, machine, store
 from torch import nn
 from torch.nn import functional as F
@@ -146,6 +147,35 @@ def mc_without_passes(bench):
     )
     bench.row("a Gaussian for the passes, SN1", f"{PASSES} passes", seconds["gaussian"] / seconds["all"], "<= 1")
     bench.row("a Gaussian for the passes, SN1", "one deterministic pass", seconds["gaussian"] / seconds["one"], "")
+
+
+def one_pass_students(bench):
+    """One pass of a one-pass student against 100 passes of its teacher: ours, and whole ones in a loop."""
+    teacher = models.build("TN").eval()
+    looped = copy.deepcopy(teacher)
+    for module in looped.modules():
+        module.train(isinstance(module, nn.Dropout))
+
+    def loop(images):
+        inputs = models.batch_input(images, CPU)
+        with torch.inference_mode():
+            return torch.stack([looped(inputs).softmax(1) for _ in range(PASSES)]).mean(0)
+
+    for name, count in itertools.product(("SN1", "SN2"), (1, 500)):
+        student, images = one_pass.without_dropout(models.build(name)).eval(), bench.images(500)[:count]
+        few = images[:32]
+        seconds = bench.race(
+            teacher=ten(lambda: mc_dropout.predict(teacher, images, passes=PASSES)),
+            student=ten(lambda: one_pass.predict(student, images)),
+            loop=lambda: loop(few),
+        )
+        each = [np.median(seconds[key]) / 10 for key in ("teacher", "student")]
+        words = [f"{own * 1000:.1f} ms" if count == 1 else f"{count / own:,.0f} images a second" for own in each]
+        what = f"one pass of ONE-{name}, {count} image{'s' * (count > 1)}: times faster"
+        note = f"{words[1]} instead of {words[0]}"
+        bench.row(what, f"{PASSES} passes of TN by kdutils", seconds["teacher"] / seconds["student"], "", note)
+        ratio = seconds["loop"] / len(few) / (seconds["student"] / 10 / len(images))
+        bench.row(what, f"{PASSES} full passes of TN in a loop", ratio, "")
 
 
 def mc_against_others(bench):
@@ -506,7 +536,7 @@ def draw(record):
     return figure
 
 
-MEASURES = (mc_against_limits, mc_without_passes, mc_against_others)
+MEASURES = (mc_against_limits, mc_without_passes, one_pass_students, mc_against_others)
 MEASURES += (training_steps, epochs, beside, memory, growth, pipeline)
 
 

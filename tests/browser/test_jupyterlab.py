@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 TRAINED = {"02_teacher": 'run.network("TN")', "03_distillation": "run.network(name)"}  # the cells that train
 SLIDERS = {"03_distillation": "explore(soft_target", "05_calibration_and_mupe": "explore(curves"}
-FROM_RESULTS = ("05_calibration_and_mupe", "06_figures", "07_what_is_transferred")
+FROM_RESULTS = NOTEBOOKS[4:]
 FEW = 16  # colours; a blank figure has one
 
 FINE = "import matplotlib.pyplot as plt\nplt.plot([0, 1])\nplt.show()"

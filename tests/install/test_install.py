@@ -67,3 +67,24 @@ def test_what_a_conda_user_installs_with_pip(python, source):
     python("-m", "pip", "install", "--quiet", "--no-deps", "-e", source)
     python("-m", "pip", "check")
     assert "source" in python("-c", USE)
+
+
+FAST = ("test_calibration", "test_claims", "test_data", "test_distillation", "test_environment", "test_mc_dropout")
+FAST += ("test_models", "test_plots", "test_predictions", "test_profiles", "test_results_version", "test_runs")
+FAST += ("test_stats", "test_structure", "test_study", "test_training", "test_transfer")
+
+
+def test_what_make_installs_passes_the_fast_tests(tmp_path):
+    """From requirements.lock, by the Makefile's own lines, into an empty folder."""
+    checkout.copy(checkout.listed(), tmp_path / "project")
+    environment = os.environ | {"KDUTILS_DATA": str(checkout.kd.data.default_root().resolve())}
+    environment = {key: value for key, value in environment.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    tests = [f"tests/{name}.py" for name in FAST]
+    for words in (
+        ["make", ".venv/ready", f"PYTHON={sys.executable}"],
+        [".venv/bin/python", "-m", "pip", "check"],
+        [".venv/bin/python", "-m", "pytest", "-q", *tests],
+    ):
+        done = subprocess.run(words, cwd=tmp_path / "project", env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    shutil.rmtree(tmp_path / "project")

@@ -11,9 +11,11 @@ import pytest
 from kdutils.plumbing.store import to_json
 from matplotlib.testing.compare import compare_images
 
-EXACT = ("01_data", "05_calibration_and_mupe", "06_figures", "07_what_is_transferred")
+EXACT = ("01_data", "05_calibration_and_mupe", "06_figures", "07_what_is_transferred", "08_one_pass")
 AT_SMOKE = ("02_teacher", "03_distillation", "04_mc_dropout")
-SCALE = dict.fromkeys(EXACT, "paper") | dict.fromkeys(AT_SMOKE, "smoke")  # at which a notebook is compared
+SCALE = (
+    dict.fromkeys(EXACT, "paper") | {"08_one_pass": "quick"} | dict.fromkeys(AT_SMOKE, "smoke")
+)  # at which a notebook is compared
 
 
 def test_outputs_of_01_are_reproduced(finished):
@@ -23,10 +25,17 @@ def test_outputs_of_01_are_reproduced(finished):
 
 def test_outputs_of_05_to_07_are_reproduced_without_torch(finished, tmp_path):
     (tmp_path / "torch.py").write_text('raise ImportError("results need no torch")')
-    done = finished.nbval(*(f"notebooks/{name}.ipynb" for name in EXACT[1:]), PYTHONPATH=str(tmp_path))
+    done = finished.nbval(*(f"notebooks/{name}.ipynb" for name in EXACT[1:4]), PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stdout
     for name in ("table1.json", "sensitivity.json"):
         assert_made_again(finished, "paper", name)
+
+
+def test_outputs_of_08_are_reproduced(finished):
+    """It shows formulas of PyTorch, and turns digits with it."""
+    done = finished.nbval("notebooks/08_one_pass.ipynb")
+    assert done.returncode == 0, done.stdout
+    assert_made_again(finished, "quick", "followed.json")
 
 
 def test_the_other_scales_table_is_that_of_its_committed_results(project):
@@ -46,13 +55,14 @@ def assert_made_again(project, scale, name):
 
 
 def test_the_committed_figures_are_those_of_the_committed_results(finished):
-    """Which the test above has drawn again; another version of a font may move a pixel."""
-    drawn, committed = finished.folder / "runs" / "reference" / "paper" / "figures", finished.folder / "figures"
-    names = sorted(path.name for path in drawn.glob("*.png"))
-    assert names == sorted(path.name for path in committed.glob("figure*.png"))
-    for name in names:
-        assert compare_images(str(committed / name), str(drawn / name), tol=2) is None
-    others = committed / "figure1_kd-sn1.png", drawn / "figure2_kd-sn2.png"  # of the same size
+    """Which the tests above have drawn again; another version of a font may move a pixel."""
+    committed = finished.folder / "figures"
+    folders = [finished.folder / "runs" / "reference" / scale / "figures" for scale in ("paper", "quick")]
+    drawn = {path.name: path for folder in folders for path in folder.glob("*.png")}
+    assert sorted(drawn) == sorted(path.name for path in committed.glob("figure*.png"))
+    for name, path in drawn.items():
+        assert compare_images(str(committed / name), str(path), tol=2) is None
+    others = committed / "figure1_kd-sn1.png", drawn["figure2_kd-sn2.png"]  # of the same size
     assert compare_images(*map(str, others), tol=2) is not None
 
 

@@ -1,0 +1,69 @@
+"""How long a run should take, from how long the committed one took: what workflow/live.py estimates with."""
+
+import json
+import re
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+from kdutils.profiles import resolve, variants
+from kdutils.runs import NETWORKS, TABLE_1, Run
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+FILES = {"training": ("weights.safetensors", "history.json"), "prediction": ("predictions.npz",)}
+
+
+def measured(name):
+    """{(network, stage): median seconds over the committed seeds of a profile}; a training's evaluation included."""
+    found = defaultdict(list)
+    for path in sorted((RESULTS / name).glob("seed-*/*/manifest.json")):
+        seconds = json.loads(path.read_text(encoding="utf-8"))["seconds"]
+        found[path.parent.name, "training"].append(seconds["training"] + seconds["evaluation"])
+        found[path.parent.name, "prediction"].append(seconds["prediction"])
+    return {key: statistics.median(values) for key, values in found.items()}
+
+
+def seconds(profile):
+    """{(network, stage): seconds} of a Profile: as measured, or in proportion to what its base or `quick` took."""
+    known = next(name for name in (profile.name, profile.base, "quick") if name and measured(name))
+    of = profile if known == profile.name else resolve(known)
+    work = {"training": lambda own: own.train_images * own.epochs, "prediction": lambda own: own.test_images}
+    return {key: value * work[key[1]](profile) / work[key[1]](of) for key, value in measured(known).items()}
+
+
+def of_notebooks():
+    """{notebook: seconds} of those that train nothing, as their committed copies say in their last cell."""
+    found = {}
+    for path in sorted((ROOT / "notebooks").glob("0[1567]*.ipynb")):
+        if match := re.search(r'"(\d+) s on \d{4}-', path.read_text(encoding="utf-8")):
+            found[path.stem] = float(match[1])
+    return found
+
+
+def planned(runs, controls, sensitivity=False):
+    """{(job, network, stage): seconds} of all that the jobs of these Runs still have to make.
+
+    job: what is left of its name without the notebook's, "seed-0" or "t8-seed-0". A notebook that trains nothing is a
+    job without a network. Of networks that several jobs need, the first makes them.
+    """
+    jobs = {f"seed-{run.seed}": (run, ["TN"] if sensitivity else NETWORKS if controls else TABLE_1) for run in runs}
+    for run in runs if sensitivity else ():
+        options = {"device": run._device, "precision": run.precision}
+        for name in variants(run.profile):
+            variant = Run(f"{run.profile.name}-{name}", run.seed, run.root, **options)
+            jobs[f"{name}-seed-{run.seed}"] = variant, ("KD-SN1", "KD-SN2", "SN1", "SN2")
+    plan, made = {}, set()
+    for job, (run, names) in jobs.items():
+        for name, (stage, files) in ((name, each) for name in names for each in FILES.items()):
+            folder = run.store(name).folder, stage
+            if folder not in made and (run.lacks(name, *files) or (job, name, "training") in plan):
+                plan[job, name, stage] = seconds(run.owner(name)).get((name, stage), 0)
+            made.add(folder)
+    own = of_notebooks()
+    if sensitivity:
+        own = {}
+    elif not (controls and len(runs) > 2):
+        own.pop("07_what_is_transferred", None)
+    proof = runs[0].output / "notebooks"
+    return plan | {(name, "", ""): cost for name, cost in own.items() if plan or not (proof / f"{name}.json").exists()}
