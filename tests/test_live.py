@@ -93,11 +93,7 @@ def split(words):
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_says_one_line_and_nothing_else(command, environment, sign, tmp_path):
-    lines = (
-        'job "02_teacher-seed-0"\n'
-        + TRAINS
-        + "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit('words')"
-    )
+    lines = 'job "02_teacher-seed-0"\n' + TRAINS + "import os\nlog('pid', str(os.getpid()))\ntime.sleep(60)"
     child = pexpect.spawn(*split(command(lines)), env=environment, dimensions=(24, 200), timeout=60, encoding="utf-8")
     child.expect("TN epoch 1/1, 25%.*left; whole")
     child.sendintr() if sign == signal.SIGINT else child.kill(sign)
@@ -105,6 +101,8 @@ def test_an_interruption_says_one_line_and_nothing_else(command, environment, si
     child.close()
     assert child.exitstatus == 130
     kept = tmp_path / "runs" / "smoke"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((kept / "notebooks" / "logs" / "pid.log").read_text()), 0)
     said = f"stopped; all finished networks and epochs are safe in {kept}: the same command goes on from there"
     assert [line for line in screen(child.before.replace("^C", "")) if "epoch 1/1" not in line] == [said]
 

@@ -122,7 +122,7 @@ class Watch:
                 elif own.doing == (network, stage):
                     done += cost * own.share
                 elif not network:  # nothing tells how far it is
-                    done += min(cost, now - own.began)
+                    done += min(0.9 * cost, now - own.began)
         if not whole:
             return None, None
         pace = (now - self.started + WEIGHT) / (done + WEIGHT)

@@ -144,10 +144,12 @@ def beyond(record):
     one, distilled = found["ONE-SN2", "off"], found["KD-SN2", "on"]
     turned = [followed.text(own["images"]["rotation-45"]["skill"]) for own in (one, distilled)]
     skills = [followed.text(own["images"]["test"]["skill"]) for own in (one, distilled)]
+    answers = [followed.text(found[f"ONE-SN1{kind}", "off"]["images"]["test"]["skill"]) for kind in ("-off", "")]
     return (
         f"ONE-SN2 has a skill of {skills[0]} in one pass, KD-SN2 of {skills[1]} in its hundred (1 is a copy, 0 a "
         f"constant; `{record['profile']}`, {len(one['seeds'])} seeds). On digits turned by 45° it is {turned[0]} and "
-        f"{turned[1]}."
+        f"{turned[1]}. The views matter most: with the teacher's single pass for an answer, SN1 comes to {answers[0]}, "
+        f"with its hundred to {answers[1]}."
     )
 
 

@@ -185,7 +185,7 @@ def show(folder):
         columns = {
             name: {PUBLISHED[key]: own["mean"] for key, own in row.items()} for name, row in before["networks"].items()
         }
-        print(f"{size(before)} / {size(record)}\n\n{table(record, columns)}\n")
+        print(f"The original / here ({size(before)} / {size(record)})\n\n{table(record, columns)}\n")
     steps = sorted((folder / "notebooks").glob("*.json"))
     if steps:
         print("Seconds, the last time that each notebook ran:")

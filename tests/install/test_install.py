@@ -69,9 +69,9 @@ def test_what_a_conda_user_installs_with_pip(python, source):
     assert "source" in python("-c", USE)
 
 
-FAST = ("test_calibration", "test_claims", "test_data", "test_distillation", "test_environment", "test_mc_dropout")
-FAST += ("test_models", "test_plots", "test_predictions", "test_profiles", "test_results_version", "test_runs")
-FAST += ("test_stats", "test_structure", "test_study", "test_training", "test_transfer")
+FAST = ("test_calibration", "test_claims", "test_distillation", "test_environment", "test_models", "test_notebook")
+FAST += ("test_plots", "test_predictions", "test_profiles", "test_results_version", "test_stats", "test_structure")
+FAST += ("test_study", "test_transfer")
 
 
 def test_what_make_installs_passes_the_fast_tests(tmp_path):
