@@ -123,8 +123,7 @@ class Run:
 
         Trains the teacher first where the network learns from it.
         """
-        weights = self._get(name, "weights.safetensors", self._train)
-        return self._making.trained(self, name, weights)
+        return self._making.trained(self, name, self._get(name, "weights.safetensors", self._train))
 
     def soft_targets(self):
         """The teacher's logits (n, classes), float32, on the training images, in their order.

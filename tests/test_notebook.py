@@ -58,7 +58,7 @@ def test_a_notebook_without_seeds_reads_its_one_seed_of_the_results(repository):
         (repository / "results" / "paper" / f"seed-{seed}").mkdir(parents=True)
     (run,) = from_parameters(**PARAMETERS | {"profile": "auto", "seed": 4}, source="results")
     assert run.folder == repository / "results" / "paper" / "seed-4"
-    several = from_parameters(**PARAMETERS | {"profile": "auto"}, source="results", seeds="")
+    several = from_parameters(**PARAMETERS | {"profile": "auto"}, source="results", seeds="", having=())
     assert [run.seed for run in several] == [0, 4]
 
 
