@@ -39,12 +39,12 @@ def trained(run, name, weights):
 
     Those of `published.pack` give the network of `published.unpack`, and print what that is.
     """
-    model = untrained(run, name)
-    if part := published.unpack(weights, model, run.parts["test"].images):
-        images = f"the features of {len(part[0].features)} test images"
-        print(f"{name}: as committed, its layers from the first dropout on, and before that a table of {images}")
-        return part
-    model.load_state_dict(from_safetensors(weights))
+    model, tensors = untrained(run, name), from_safetensors(weights)
+    if "features" in tensors:
+        images = f"the features of {len(tensors['features'])} test images"
+        say(f"{name}: as committed, its layers from the first dropout on, and before that a table of {images}")
+        return published.unpack(tensors, model, run.parts["test"].images)
+    model.load_state_dict(tensors)
     return model.eval()
 
 

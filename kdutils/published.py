@@ -9,7 +9,7 @@ from torch import nn
 
 from . import data, mc_dropout, models
 from .plumbing import compute
-from .plumbing.checkpoint import from_safetensors, to_safetensors
+from .plumbing.checkpoint import to_safetensors
 
 
 class Remembered(nn.Module):
@@ -49,14 +49,11 @@ def pack(model, images, rows):
     return to_safetensors(tensors | {"features": features.half(), "rows": torch.as_tensor(np.asarray(rows))})
 
 
-def unpack(content, model, images):
-    """The network in the bytes of `pack`, in evaluation mode: as `model`, but before its cut it is `Remembered`.
+def unpack(tensors, model, images):
+    """The network of the tensors in a file of `pack`, in evaluation mode: before its cut it is `Remembered`.
 
-    model: an untrained network of the same architecture. images: as for `pack`. None for the bytes of other tensors.
+    tensors: a dict. model: an untrained network of the same architecture. images: as for `pack`.
     """
-    tensors = from_safetensors(content)
-    if "features" not in tensors:
-        return None
     _, stochastic = mc_dropout.split(model)
     own = {key: value.float() for key, value in tensors.items() if key.startswith("stochastic.")}
     nn.ModuleDict({"stochastic": stochastic}).load_state_dict(own)
