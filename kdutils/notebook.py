@@ -142,9 +142,9 @@ def all_committed(name):
     return {path.parent.name: committed(path) for path in sorted((project_root() / "results").glob(f"*/{name}"))}
 
 
-def finding(run, says, else_says=""):
-    """What the committed results of `paper` show, as a figure's title; over other numbers, `else_says`."""
-    return says if run.read_only and run.profile.name == "paper" else else_says
+def finding(run, says, else_says="", at="paper"):
+    """What the committed results of profile `at` show, as a figure's title; over other numbers, `else_says`."""
+    return says if run.read_only and run.profile.name == at else else_says
 
 
 def keep(run, file, record):

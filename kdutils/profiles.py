@@ -153,7 +153,7 @@ def read(file):
         raise ValueError(f"profile {file}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def owner(profile, architecture, *, distilled=False):
+def owner(profile, architecture, distilled=False):
     """The Profile in whose folder a network lies: that of its base, where the two differ in nothing that it depends on.
 
     A teacher is its base's unless the images are others. A network without distillation depends on no field of
@@ -166,7 +166,7 @@ def owner(profile, architecture, *, distilled=False):
         differs = differs - {"student"}
     if not distilled:
         differs = differs - {field.name for field in fields(Profile) if field.metadata.get("distillation")}
-    return profile if differs or not profile.base else owner(resolve(profile.base), architecture, distilled=distilled)
+    return profile if differs or not profile.base else owner(resolve(profile.base), architecture, distilled)
 
 
 def derive_seed(seed, *purpose):

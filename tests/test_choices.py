@@ -59,7 +59,8 @@ def test_the_original_is_ones_own_of_the_same_seeds_or_else_committed(tmp_path):
     runs = [kd.Run(MINE, seed, tmp_path) for seed in (1, 2)]
     found = choices.original(runs, ["TN", "KD-SN2"])
     assert {run.folder for run in found} == set((ROOT / "results" / "quick").glob("seed-*"))
-    assert choices.original(runs, ["TN", "ONE-SN1-clean"]) == []  # none has all of these
+    of_smoke = dataclasses.replace(kd.PROFILES["smoke"], name="mine", base="smoke")
+    assert choices.original([kd.Run(of_smoke, 0, tmp_path)], ["TN"]) == []  # of which nothing is committed
     (tmp_path / "quick").mkdir()
     (tmp_path / "quick" / "seed-2").symlink_to(ROOT / "results" / "quick" / "seed-2")
     (tmp_path / "quick" / "seed-3").symlink_to(ROOT / "results" / "quick" / "seed-3")

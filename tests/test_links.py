@@ -19,7 +19,7 @@ def addresses(folder):
     """{(page, owner/name)} of every link to a repository, also by way of Colab."""
     found = set()
     for name in PAGES:
-        text = (folder / name).read_text()
+        text = (folder / name).read_text(encoding="utf-8")
         for owner, repository in re.findall(r"github(?:\.com)?/([\w-]+)/([\w.-]*[\w-])", text):
             found.add((name, f"{owner}/{repository}"))
     return found
@@ -34,11 +34,13 @@ def copied(tmp_path):
 
 
 def write(folder, address):
-    return subprocess.run([sys.executable, "workflow/links.py", address], cwd=folder, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "workflow/links.py", address], cwd=folder, capture_output=True, text=True, encoding="utf-8"
+    )
 
 
 def texts(folder):
-    return {name: (folder / name).read_text() for name in PAGES}
+    return {name: (folder / name).read_text(encoding="utf-8") for name in PAGES}
 
 
 def test_no_link_goes_astray():
@@ -48,7 +50,7 @@ def test_no_link_goes_astray():
 def test_every_notebook_knows_its_way_home():
     assert len(NOTEBOOKS) >= 6
     for name in NOTEBOOKS:
-        assert f'\\"https://github.com/{links.address()}\\"' in (ROOT / name).read_text()
+        assert f'\\"https://github.com/{links.address()}\\"' in (ROOT / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(links.address() != links.UNKNOWN, reason="the address is known")
@@ -57,7 +59,7 @@ def test_no_link_is_dead_while_the_address_is_unknown():
     known = {name for name, _ in addresses(ROOT)}
     assert known == set(NOTEBOOKS)
     for name in NOTEBOOKS:
-        assert (ROOT / name).read_text().count(links.UNKNOWN) == 1
+        assert (ROOT / name).read_text(encoding="utf-8").count(links.UNKNOWN) == 1
 
 
 def test_a_new_address_is_written_everywhere(copied):

@@ -127,7 +127,7 @@ def test_the_same_networks_give_the_same_archive(archive, finished_run, capsys):
         assert {member.date_time for member in packed.infolist()} == {(1980, 1, 1, 0, 0, 0)}  # none of its making
     weights.main(finished_run.root, finished_run.profile, 0)
     assert archive.read_bytes() == before
-    digest = archive.with_suffix(".zip.sha256").read_text().split()[0]
+    digest = archive.with_suffix(".zip.sha256").read_text(encoding="utf-8").split()[0]
     assert f"SHA-256 {digest}" in capsys.readouterr().out
     assert kd.runs.sha256(before) == digest
 
@@ -136,7 +136,7 @@ def test_a_damaged_network_is_not_packed(finished_run, scratch, monkeypatch):
     monkeypatch.setattr(weights, "ROOT", scratch)
     shutil.copytree(finished_run.root, scratch / "runs")
     path = scratch / "runs" / finished_run.profile.name / "seed-0" / "SN1" / "history.json"
-    path.write_text("{}")
+    path.write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match=r"history.json is corrupt"):
         weights.main(scratch / "runs", finished_run.profile, 0)
     assert not list((scratch / "build").glob("*.zip"))

@@ -6,6 +6,8 @@ import statistics
 from collections import defaultdict
 from pathlib import Path
 
+import further
+import variant
 from kdutils.profiles import resolve, variants
 from kdutils.runs import NETWORKS, TABLE_1, Run
 
@@ -35,35 +37,38 @@ def seconds(profile):
 def of_notebooks():
     """{notebook: seconds} of those that train nothing, as their committed copies say in their last cell."""
     found = {}
-    for path in sorted((ROOT / "notebooks").glob("0[1567]*.ipynb")):
+    for path in sorted((ROOT / "notebooks").glob("0[15678]*.ipynb")):
         if match := re.search(r'"(\d+) s on \d{4}-', path.read_text(encoding="utf-8")):
             found[path.stem] = float(match[1])
     return found
 
 
-def planned(runs, controls, sensitivity=False):
-    """{(job, network, stage): seconds} of all that the jobs of these Runs still have to make.
-
-    job: what is left of its name without the notebook's, "seed-0" or "t8-seed-0". A notebook that trains nothing is a
-    job without a network. Of networks that several jobs need, the first makes them.
-    """
-    jobs = {f"seed-{run.seed}": (run, ["TN"] if sensitivity else NETWORKS if controls else TABLE_1) for run in runs}
-    for run in runs if sensitivity else ():
-        options = {"device": run._device, "precision": run.precision}
+def jobs_of(runs, controls, target):
+    """{job: (Run, the networks that it makes)}; job: what is left of its name without a notebook's, "t8-seed-0"."""
+    if target == "one_pass":
+        return {f"one-pass-seed-{run.seed}": (run, further.TRAINED.get(run.profile.name, ())) for run in runs}
+    networks = ("TN",) if target == "sensitivity" else NETWORKS if controls else TABLE_1
+    jobs = {f"seed-{run.seed}": (run, networks) for run in runs}
+    for run in runs if target == "sensitivity" else ():
         for name in variants(run.profile):
-            variant = Run(f"{run.profile.name}-{name}", run.seed, run.root, **options)
-            jobs[f"{name}-seed-{run.seed}"] = variant, ("KD-SN1", "KD-SN2", "SN1", "SN2")
+            made = Run(f"{run.profile.name}-{name}", run.seed, run.root)
+            jobs[f"{name}-seed-{run.seed}"] = made, variant.STUDENTS
+    return jobs
+
+
+def planned(runs, controls, target=""):
+    """{(job, network, stage): seconds} of all that Snakemake's `target` still has to make of these Runs, "": the paper.
+
+    A notebook that trains nothing is a job without a network. Of networks that several jobs need, the first makes them.
+    """
     plan, made = {}, set()
-    for job, (run, names) in jobs.items():
+    for job, (run, names) in jobs_of(runs, controls, target).items():
         for name, (stage, files) in ((name, each) for name in names for each in FILES.items()):
             folder = run.store(name).folder, stage
             if folder not in made and (run.lacks(name, *files) or (job, name, "training") in plan):
                 plan[job, name, stage] = seconds(run.owner(name)).get((name, stage), 0)
             made.add(folder)
-    own = of_notebooks()
-    if sensitivity:
-        own = {}
-    elif not (controls and len(runs) > 2):
-        own.pop("07_what_is_transferred", None)
+    wanted = {"sensitivity": "", "one_pass": "8"}.get(target, "1567" if controls and len(runs) > 2 else "156")
+    own = {name: cost for name, cost in of_notebooks().items() if name[1] in wanted}
     proof = runs[0].output / "notebooks"
     return plan | {(name, "", ""): cost for name, cost in own.items() if plan or not (proof / f"{name}.json").exists()}

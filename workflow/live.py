@@ -217,7 +217,8 @@ def watch_of(command):
     options["force"] = given.get("force", "")
     profile = resolve(given.get("profile", "quick"))
     runs = [Run(profile, seed, given.get("runs") or None, **options) for seed in parse_seeds(given.get("seeds", "0"))]
-    plan = costs.planned(runs, given.get("controls"), "sensitivity" in command)
+    target = next((word for word in ("sensitivity", "one_pass") if word in command), "")
+    plan = costs.planned(runs, given.get("controls"), target)
     return Watch(runs[0].output / "notebooks" / "logs", plan)
 
 
@@ -235,15 +236,17 @@ def main(command, every=30):
     with tempfile.TemporaryFile() as output:
         options = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
         process, shown = subprocess.Popen(command, start_new_session=True, **options), Shown(every)
-        while process.poll() is None and not stopped:
-            for text in watch.read():
-                shown.say(text)
-            shown.line(*watch.line())
-            time.sleep(0.1)
-        if stopped:
-            shown.stopping()
-            stop(process)
-        shown.close()
+        try:
+            while process.poll() is None and not stopped:
+                for text in watch.read():
+                    shown.say(text)
+                shown.line(*watch.line())
+                time.sleep(0.1)
+        finally:
+            if process.poll() is None:
+                shown.stopping()
+                stop(process)
+            shown.close()
         if stopped:
             kept = display_path(watch.folder.parents[1])
             print(f"stopped; all finished networks and epochs are safe in {kept}: the same command goes on from there")

@@ -40,11 +40,11 @@ def machine(tmp_path_factory):
     (folder / "modules" / "google" / "colab" / "__init__.py").touch()
     startup = folder / "ipython" / "profile_default" / "startup" / "colab.py"
     startup.parent.mkdir(parents=True)
-    startup.write_text("import google.colab\n")
+    startup.write_text("import google.colab\n", encoding="utf-8")
     kernel = folder / "jupyter" / "kernels" / "colab" / "kernel.json"
     kernel.parent.mkdir(parents=True)
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    kernel.write_text(json.dumps({"argv": argv, "display_name": "Colab", "language": "python"}))
+    kernel.write_text(json.dumps({"argv": argv, "display_name": "Colab", "language": "python"}), encoding="utf-8")
     address = f"https://github.com/{links.address()}"
     kd.data.load_mnist()  # fetched once, for all
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "KDUTILS_PROFILE")}

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import jupyter_client
+import pexpect
 import pytest
 from faults import APART, ROOT, SCRIPT, fault, finish, made, some, start
 from kdutils import data
@@ -138,3 +139,22 @@ def test_a_stopped_pipeline_goes_on(sign, seconds, piped, tmp_path):
         status, said = finish(pipeline(tmp_path))
         assert status == 0, said
         assert made(tmp_path) == piped
+
+
+@pytest.mark.faults
+def test_make_in_a_terminal_ends_with_one_line(tmp_path):
+    """Ctrl-C reaches make, its shell and the program that runs Snakemake: one of them speaks."""
+    with fault("SIGINT, SIGTERM, interrupted kernel"):
+        settings = ("PROFILE=smoke", "DEVICE=cpu", f"RUNS={tmp_path / 'runs'}")
+        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        options = {"cwd": str(ROOT), "env": environment, "dimensions": (24, 200), "timeout": 900, "encoding": "utf-8"}
+        child = pexpect.spawn("make", ["paper", "--old-file=.venv/ready", *settings], **options)
+        child.expect("TN epoch 1/1, .*left")
+        child.sendintr()
+        child.expect(
+            "stopped; all finished networks and epochs are safe in .*: the same command goes on from there\r\n"
+        )
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.before == ""
+        assert child.signalstatus == signal.SIGINT
