@@ -203,6 +203,11 @@ def plan(path):
     return "\n\n".join(lines)
 
 
+def stacked(cells):
+    """A table's Markdown with "paper / here" of each cell one above the other: a narrow column breaks neither."""
+    return cells.replace(" / ", "<br>").replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+
+
 def studies(name):
     """[the record of each study in results/ that the pages tell of], of one name: "table1" or "transfer"."""
     paths = [ROOT / "results" / scale / f"{name}.json" for scale in SCALES]
@@ -218,7 +223,7 @@ def parts():
         "answer": f"\n\n{answer(transfers, stored['quick-converged/transfer'])}\n\n",
         "measures": f"\n{measures(transfers)}\n",
         "verdicts": f"\n{verdicts(records, transfers)}\n",
-        "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
+        "table": "".join(f"\n{heading(record)}\n\n{stacked(table(record, paper))}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "our_claims": f"\n{claims(transfers)}\n",
         "beyond": beyond(stored["quick/followed"]),
