@@ -161,14 +161,16 @@ def printed(name):
     return "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
 
 
-@pytest.mark.parametrize(("name", "networks"), [("02_teacher", ["TN"]), ("03_distillation", kd.runs.TABLE_1[1:])])
+@pytest.mark.parametrize(("name", "networks"), [("02_teacher", ["TN"]), ("03_distillation", kd.runs.TABLE_1)])
 def test_the_training_that_a_notebook_shows_is_that_of_the_committed_results(name, networks):
+    """By its tables, whether it trained the networks itself or found them trained."""
     text = printed(name)
     for network in networks:
         history = COMMITTED.history(network)
         for epoch in history["epochs"]:
-            line = f"{network} epoch {epoch['epoch']}/{len(history['epochs'])}: loss {epoch['loss']:.4f}, "
-            assert line + f"validation accuracy {epoch['validation_accuracy']:.2%}" in text
+            rate = epoch["validation_accuracy"]
+            shown = [f"{epoch['loss']:.4f}", f"{rate:.4f}"] if networks == ["TN"] else [f"{rate:.2%}"]
+            assert [number for number in shown if number not in text] == []
         for part in ("train", "validation"):
             assert f"{history[f'{part}_accuracy']:.2%}" in text
 
