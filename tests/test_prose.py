@@ -11,7 +11,7 @@ PAGES = [name for name in checkout.listed("*.md", "*.ipynb") if not name.startsw
 WORDS = 30  # the most that a sentence has
 
 # code, displayed formulas, headings, tables, badges, marks and directives
-NO_SENTENCES = r"```(?s:.*?)```|\$\$(?s:.*?)\$\$|<!--.*?-->|^#.*|^\|.*|^ *\[?!\[.*|^\{\{.*"
+NO_SENTENCES = r"```(?s:.*?)```|\$\$(?s:.*?)\$\$|<!--.*?-->|^#.*|^\|.*|^ *\[?!\[.*|^<img.*|^\{\{.*"
 PHRASES = (
     "says what holds",
     "is worth something",

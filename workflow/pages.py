@@ -7,6 +7,7 @@ import functools
 import json
 import re
 
+import numpy as np
 from kdutils import followed
 from report import ROOT, answer, claims, heading, markdown, measures, table, verdicts
 
@@ -43,6 +44,11 @@ def cost(record):
     return " ".join(each)
 
 
+def digits(value):
+    """A number with three significant digits, without a power of ten."""
+    return np.format_float_positional(value, precision=3, fractional=False, trim="-")
+
+
 def benchmark(record):
     """The rows of results/benchmark.json in Markdown."""
     lines = ["| what | against | ratio (lowest to highest round) | of each run | target |", "|---|---|---|---|---|"]
@@ -50,10 +56,10 @@ def benchmark(record):
         target = row["target"].replace("<=", "≤").replace(">=", "≥")
         missed, count = row["missed"], len(row["runs"])
         verdict = {None: "", 0: " ✓", count: " **missed**"}.get(missed, f" **missed** in {missed} of {count}")
-        spread = "" if row["low"] == row["high"] else f" ({row['low']:.3g} to {row['high']:.3g})"
+        spread = "" if row["low"] == row["high"] else f" ({digits(row['low'])} to {digits(row['high'])})"
         against = row["against"] + (f"<br>{row['note']}" if row["note"] else "")
-        runs = ", ".join(f"{ratio:.3g}" for _, ratio, _ in row["runs"])
-        lines.append(f"| {row['what']} | {against} | {row['ratio']:.3g}{spread} | {runs} | {target}{verdict} |")
+        runs = ", ".join(digits(ratio) for _, ratio, _ in row["runs"])
+        lines.append(f"| {row['what']} | {against} | {digits(row['ratio'])}{spread} | {runs} | {target}{verdict} |")
     hardware, names = record["hardware"], ("torch", "torch-uncertainty", "baal")
     versions = ", ".join(f"{name} {record['versions'][name]}" for name in names)
     machine = f"each on {hardware['threads']} threads of an {hardware['processor']}"

@@ -327,8 +327,8 @@ def test_what_08_says_of_widths_and_speed_is_what_the_files_hold():
 def test_pages_show_what_the_files_give(path):
     text = path.read_text(encoding="utf-8")
     assert pages.filled(text) == text
-    for figure in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text):
-        assert (path.parent / figure).is_file(), figure
+    for figure in re.findall(r"!\[[^]]*\]\(([^)]+)\)|<img src=\"([^\"]+)\"", text):
+        assert (path.parent / "".join(figure)).is_file(), figure
 
 
 def test_every_part_is_shown_somewhere():
