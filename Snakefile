@@ -15,7 +15,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kdutils.plumbing.store import located
+from kdutils.plumbing.store import expanded, located
 from kdutils.profiles import parse_seeds, resolve, variants
 from kdutils.runs import NETWORKS, TABLE_1, Run
 
@@ -29,7 +29,9 @@ try:
     for key in ("runs", "data"):  # 007 is 7 to Snakemake, 2026_11_25 is 20261125, and a quote at the end is lost
         if not isinstance(given[key] or "", str):
             raise ValueError(f"{key} must be text, got {given[key]}: with @ before it, {key}=@…, it is taken as it is")
-        settings[key] = os.path.expanduser(settings[key].removeprefix("@"))
+        settings[key] = str(expanded(text)) if (text := settings[key].removeprefix("@")) else ""
+        if set("{}") & set(settings[key]):  # which are papermill's and Snakemake's placeholders
+            raise ValueError(f"{key} must have no braces, got {settings[key]}")
     CHOSEN = resolve(settings["profile"])
     PROFILE = CHOSEN.name
     SEEDS = parse_seeds(settings["seeds"])

@@ -3,12 +3,11 @@
 import os
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from .plumbing import fetch
-from .plumbing.store import from_npz, located, project_root
+from .plumbing.store import expanded, from_npz, located, project_root
 
 FILES = fetch.MNIST.files  # {name: MD5}
 MEAN, STANDARD_DEVIATION = 0.1307, 0.3081  # of the 28x28 training pixels in [0, 1]
@@ -40,7 +39,7 @@ class Part:
 
 def default_root():
     """The data's folder unless another is given: $KDUTILS_DATA, else `data` in the repository's root."""
-    return Path(os.environ.get("KDUTILS_DATA") or project_root() / "data").expanduser()
+    return expanded(os.environ.get("KDUTILS_DATA") or project_root() / "data")
 
 
 def load_mnist(root=None):
@@ -63,7 +62,7 @@ def load_fashion_mnist(root=None):
 
 
 def _load(collection, root):
-    root = Path(root).expanduser()
+    root = expanded(root)
     raw = fetch.raw_files(collection, root, _is_ours(root))
     images, labels = {"offset": 16, "dtype": np.uint8}, {"offset": 8, "dtype": np.uint8}
     found = [

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from . import models
-from .plumbing.checks import check_soft_weight, check_temperature
+from .plumbing.checks import as_array, check_soft_weight, check_temperature
 
 NEVER = -(2**63)  # the label that torch would leave out
 
@@ -27,20 +27,20 @@ def distillation_loss(
     and in float32 for anything narrower. Of a perfect copy the soft term is the teacher's entropy, not 0; its gradient
     is 0. The teacher's logits are constants: they get no gradient.
 
-    student_logits, teacher_logits: (n, classes), at least two classes; labels: whole numbers (n,), tensor, array or
-    list; None with soft_weight=1. T²: without it the soft term's gradient shrinks as 1/T² (Hinton et al., Section 2);
-    `scale_by_temperature_squared=False` leaves it out. ValueError for a temperature that is not finite and above 0, a
-    soft_weight outside [0, 1], other shapes, and labels that are no classes (on a GPU, torch's error).
+    student_logits, teacher_logits: (n, classes), at least two classes, the teacher's also as an array. labels: whole
+    numbers (n,), tensor, array or list; None with soft_weight=1. T²: without it the soft term's gradient shrinks as
+    1/T² (Hinton et al., Section 2); `scale_by_temperature_squared=False` leaves it out. ValueError for a temperature
+    that is not finite and above 0, a soft_weight outside [0, 1], logits that are no floats or of other shapes, and
+    labels that are no classes (on a GPU, torch's error).
     """
-    check_temperature(temperature)
-    check_soft_weight(soft_weight)
+    temperature, soft_weight = check_temperature(temperature), check_soft_weight(soft_weight)
+    student_logits, teacher_logits = _float_logits(student_logits, teacher_logits)
     shape = tuple(student_logits.shape)
     if len(shape) != 2 or shape != teacher_logits.shape or shape[0] < 1 or shape[1] < 2:
         raise ValueError(
             "student_logits and teacher_logits must both be (n, classes) of at least two classes, "
             f"got {shape} and {tuple(teacher_logits.shape)}"
         )
-    student_logits, teacher_logits = _at_least_float32(student_logits), _at_least_float32(teacher_logits.detach())
     hard = _label_term(student_logits, labels) if labels is not None or soft_weight < 1 else 0.0
     targets = torch.softmax(teacher_logits / temperature, dim=1).to(student_logits.dtype)
     least = torch.finfo(student_logits.dtype).min  # a logit of −∞: 0 log 0 = 0
@@ -52,7 +52,7 @@ def distillation_loss(
 def _label_term(logits, labels):
     """The cross-entropy of logits (n, classes) against labels (n,); ValueError unless each is a class."""
     if not torch.is_tensor(labels):
-        labels = np.asarray(labels)
+        labels = as_array("labels", labels)
         labels = torch.from_numpy(labels.astype(np.int64)).to(logits.device) if labels.dtype.kind in "iu" else labels
     n, classes = logits.shape
     wanted = f"labels must be ({n},) whole numbers from 0 to {classes - 1}"
@@ -62,12 +62,22 @@ def _label_term(logits, labels):
     try:
         return F.cross_entropy(logits, labels.long(), ignore_index=NEVER)
     except IndexError:
+        labels = labels.long()
         outside = labels[(labels < 0) | (labels >= classes)]
         raise ValueError(f"{wanted}, got {outside[0]} ({len(outside)} are outside)") from None
 
 
-def _at_least_float32(logits):
-    return logits if logits.dtype == torch.float64 else logits.float()
+def _float_logits(student, teacher):
+    """Both as tensors of at least 32 bits, the teacher's without gradient; ValueError for what is no logits."""
+    if not torch.is_tensor(student) or not student.is_floating_point():
+        found = student.dtype if torch.is_tensor(student) else type(student).__name__
+        raise ValueError(f"student_logits must be a tensor of floats, got {found}")
+    if not torch.is_tensor(teacher):
+        array = as_array("teacher_logits", teacher)
+        teacher = torch.from_numpy(array).to(student.device) if array.dtype.kind == "f" else array
+    if "float" not in str(teacher.dtype):
+        raise ValueError(f"teacher_logits must be floats, got {teacher.dtype}")
+    return (x if x.dtype == torch.float64 else x.float() for x in (student, teacher.detach()))
 
 
 def soft_targets(teacher, images):

@@ -91,24 +91,24 @@ def _steps(module):
 
 
 def _tried(model, batch):
-    """(deterministic, stochastic, modules of the latter to put in training mode), each tried on a small batch.
+    """(deterministic, stochastic, modules of the latter to put in training mode, whether passes stack), all tried.
 
-    As `split`, but cut earlier where what comes before drops, too, or gives no tensor (n, …) of n images. ValueError
-    for outputs that are no logits, for randomness in evaluation mode, for dropout that cannot be switched on alone.
+    On a small batch. As `split`, but cut earlier where what comes before drops, too, or gives no tensor (n, …).
+    ValueError for outputs that are no logits, randomness in evaluation mode, dropout that cannot be switched on alone.
     """
     models.warn_of_probabilities(models.check_logits(model(batch.clone()), len(batch)))
     dropout.refuse_random(model, batch)
-    with dropout.kept_buffers(model):
-        switches = dropout.switches(model, batch)
-        deterministic, stochastic = split(model)
-        steps = [*deterministic, *stochastic]
-        first = dropout.steps_without(model, batch, deterministic, stochastic, switches)
-        features = nn.Sequential(*steps[:first])(batch.clone())
-        first = first if torch.is_tensor(features) and len(features) == len(batch) else 0
+    switches = dropout.switches(model, batch)
+    deterministic, stochastic = split(model)
+    steps = [*deterministic, *stochastic]
+    first = dropout.steps_without(model, batch, deterministic, stochastic, switches)
+    features = nn.Sequential(*steps[:first])(batch.clone())
+    first = first if torch.is_tensor(features) and len(features) == len(batch) else 0
     if first < len(deterministic):
         deterministic, stochastic = _cut(steps, first)
     before = set(deterministic.modules()) - set(stochastic.modules())
-    return deterministic, stochastic, [module for module in switches if module not in before]
+    stacked = first > 0 and dropout.stacks(stochastic, features)
+    return deterministic, stochastic, [module for module in switches if module not in before], stacked
 
 
 def predict(model, images, *, passes=100, seed=0, batch_size=100):
@@ -149,10 +149,9 @@ def predict(model, images, *, passes=100, seed=0, batch_size=100):
     with compute.evaluation(model):
         with compute.seeded(0, place[0]):
             small = models.batch_input(images[: min(batch_size, 2)], *place)
-            deterministic, stochastic, switches = _tried(model, small)
+            deterministic, stochastic, switches, stacked = _tried(model, small)
         if normal:
             _check_one_dropout(stochastic)
-        stacked = len(deterministic) and dropout.stacks(stochastic)
         results = compute.with_less_memory(predict_all, batch_size)
     prediction = MCPrediction(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
     _check_passes(prediction, passes, switches)

@@ -102,6 +102,8 @@ def check_images(model, images):
         )
     if len(images) == 0:
         raise ValueError("images must hold at least one image, got none")
+    if any(map(nn.parameter.is_lazy, model.parameters())):
+        raise ValueError("model has lazy layers without a shape yet: call it once on a batch of images before")
     like = next(filter(torch.is_floating_point, model.parameters()), torch.empty(0))
     return like.device, like.dtype
 
@@ -120,8 +122,10 @@ def batch_input(images, device, dtype=torch.float32):
 
 def check_logits(outputs, n):
     """A network's outputs for n images; ValueError unless they are (n, classes) of at least two classes."""
-    shape = tuple(outputs.shape) if torch.is_tensor(outputs) else type(outputs).__name__
-    if not torch.is_tensor(outputs) or outputs.ndim != 2 or len(outputs) != n or outputs.shape[1] < 2:
+    floats = torch.is_tensor(outputs) and outputs.is_floating_point()
+    kind = outputs.dtype if torch.is_tensor(outputs) else type(outputs).__name__
+    shape = tuple(outputs.shape) if floats else kind
+    if not floats or outputs.ndim != 2 or len(outputs) != n or outputs.shape[1] < 2:
         raise ValueError(f"the network's outputs must be logits ({n}, classes) of at least two classes, got {shape}")
     return outputs
 
@@ -152,5 +156,4 @@ def logits(model, images, *, batch_size=100, dtype=torch.float32, preprocess=Non
         return torch.cat([of_batch(images[i : i + size]) for i in range(0, len(images), size)])
 
     with compute.evaluation(model), compute.autocast(device, dtype):
-        found = compute.with_less_memory(compute_all, batch_size)
-    return found.clone()  # a tensor of inference mode could not be used in a loss
+        return compute.with_less_memory(compute_all, batch_size)

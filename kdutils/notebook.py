@@ -6,11 +6,10 @@ import os
 import sys
 import time
 from dataclasses import fields
-from pathlib import Path
 
 from .plumbing.checks import check_seed
 from .plumbing.machine import commit, provenance
-from .plumbing.store import display_path, project_root, to_json, write_atomically
+from .plumbing.store import display_path, expanded, project_root, to_json, write_atomically
 from .profiles import Profile, of_one_stage, parse_seeds, resolve, seeds_in
 from .runs import TABLE_1, Run
 
@@ -96,7 +95,7 @@ def _open(
     profile, seed, device, precision, runs, data, seeds=None, source="runs", controls=False, at_least=1, having=()
 ):
     committed = source == "results"
-    runs = Path(runs).expanduser() if runs else project_root() / "runs"
+    runs = expanded(runs) if runs else project_root() / "runs"
     profile = os.environ.get("KDUTILS_PROFILE") or profile
     if profile == "auto":
         profile = "paper" if committed else profile_for(device) if seeds is None else _only(runs, device)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .plumbing.checks import check_range
 from .plumbing.store import from_npz, to_npz
 
 
 def entropy(probabilities):
-    """−Σ p log p over the last axis, in nats; 0 log 0 = 0. probabilities: an array or lists."""
-    probabilities = np.asarray(probabilities)
-    probabilities = probabilities if probabilities.dtype.kind == "f" else probabilities.astype(float)
+    """−Σ p log p over the last axis, in nats; 0 log 0 = 0. ValueError for what is not numbers in [0, 1]."""
+    probabilities = check_range("probabilities", probabilities)
     logarithms = np.log(probabilities, where=probabilities > 0, out=np.zeros_like(probabilities))
     return -(probabilities * logarithms).sum(-1)
 

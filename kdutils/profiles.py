@@ -141,7 +141,7 @@ def read(file):
     """
     path = located(file)
     try:
-        changes = tomllib.loads(path.read_text(encoding="utf-8"))
+        changes = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows may mark the encoding
         if unknown := changes.keys() - {"base", *_FIELDS}:
             raise ValueError(f"unknown {', '.join(sorted(unknown))}: known are base, {', '.join(_FIELDS)}")
         base = changes.pop("base", None)

@@ -1,9 +1,10 @@
 """The one-pass students, their controls, and the recipe that trains them."""
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
-from .plumbing.checks import whole_number
+from .plumbing.checks import number, whole_number
 
 KINDS = ("affine", "mixture", "noise")  # what makes a view of an image
 LOSSES = ("brier", "cross_entropy")  # functions of `kdutils.one_pass`
@@ -54,8 +55,13 @@ class Recipe:
     dropout: bool = False  # in training; the paper's distillation has it always
 
     def __post_init__(self):
-        for name in ("views", "steps", "batch_size"):
-            whole_number(name, getattr(self, name), minimum=1)
+        plain = {name: whole_number(name, getattr(self, name), minimum=1) for name in ("views", "steps", "batch_size")}
+        name, wanted = "peak_learning_rate", "a finite number of at least 0"
+        plain[name] = number(name, self.peak_learning_rate, wanted, lambda value: 0 <= value < math.inf)
+        for name, value in plain.items():  # NumPy's numbers as Python's, which JSON holds
+            object.__setattr__(self, name, value)
+        if not isinstance(self.kinds, str):
+            raise ValueError(f"kinds must be words among {', '.join(KINDS)}, got {self.kinds!r}")
         if unknown := set(self.kinds.split()) - set(KINDS):
             raise ValueError(f"kinds must be words among {', '.join(KINDS)}, got {', '.join(sorted(unknown))}")
         if self.loss not in LOSSES:

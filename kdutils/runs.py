@@ -8,14 +8,13 @@ import os
 import time
 from dataclasses import asdict
 from functools import cached_property
-from pathlib import Path
 
 from . import origin, predictions, recipes, shifts
 from .data import check_parts, load_parts, sizes
 from .plumbing.checks import check_seed
 from .plumbing.machine import provenance
 from .plumbing.progress import say
-from .plumbing.store import Store, from_npz, project_root, sha256
+from .plumbing.store import Store, expanded, from_npz, project_root, sha256
 from .profiles import DEFAULTS, owner, resolve
 
 RESULTS_VERSION = 2  # raised when a change to the code changes results; older artefacts are then refused
@@ -67,7 +66,7 @@ class Run:
     ):
         self.profile = resolve(profile)
         self.seed = check_seed(seed)
-        self.root = Path(root).expanduser() if root else project_root() / "runs"
+        self.root = expanded(root) if root else project_root() / "runs"
         for what, value, known in (("device", device, DEVICES), ("precision", precision, PRECISIONS)):
             if value not in known:
                 raise ValueError(f"unknown {what} {value!r}: known are {', '.join(known)}")

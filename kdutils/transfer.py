@@ -6,7 +6,15 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 from scipy.stats import rankdata
 
-from .plumbing.checks import check_confidence, check_correct, check_probabilities, check_seed, whole_number
+from .plumbing.checks import (
+    as_array,
+    check_confidence,
+    check_correct,
+    check_probabilities,
+    check_range,
+    check_seed,
+    whole_number,
+)
 
 SMALLEST_VARIANCE = 1e-8  # of the teacher's confidence; below it skill and the own-teacher share mean nothing
 STRATA = (0.9, 0.99)  # where the strata of the teacher's confidence end: (0, 0.9], (0.9, 0.99], (0.99, 1]
@@ -114,7 +122,7 @@ def recalibrated(student, teacher, folds=5, seed=1):
 
 def _of_seeds(name, confidences):
     """Confidences (seeds, n) of at least two seeds as floats; ValueError naming them otherwise."""
-    confidences = np.asarray(confidences)
+    confidences = as_array(name, confidences)
     if confidences.ndim != 2 or len(confidences) < 2:
         raise ValueError(f"{name} must be (seeds, n) with at least two seeds, got shape {confidences.shape}")
     check_confidence(name, confidences.ravel())
@@ -158,9 +166,7 @@ def log_odds(confidence, surest):
     """
     if not 0.5 < surest < 1:
         raise ValueError(f"surest must be above 0.5 and below 1, got {surest!r}")
-    confidence = np.asarray(confidence)
-    check_confidence("confidence", confidence.ravel())
-    capped = confidence.astype(float).clip(1 - surest, surest)
+    capped = check_range("confidence", confidence).astype(float).clip(1 - surest, surest)
     return np.log(capped) - np.log1p(-capped)
 
 
@@ -172,7 +178,7 @@ def left_by_difficulty(teacher, panel, student=None, folds=5, seed=1):
     folds as for `recalibrated`. The student knows this share beyond common difficulty: 1 − mean with it / mean without.
     Kinds stay apart, since what is difficult depends on the architecture. Raises ValueError for other arrays.
     """
-    teacher, panel = check_confidence("teacher", teacher).astype(float), np.asarray(panel)
+    teacher, panel = check_confidence("teacher", teacher).astype(float), as_array("panel", panel)
     if panel.ndim != 3 or 0 in panel.shape or panel.shape[-1] != len(teacher):
         raise ValueError(f"panel must be (kinds, networks, {len(teacher)}) like teacher, got shape {panel.shape}")
     check_confidence("panel", panel.ravel())

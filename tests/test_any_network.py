@@ -2,6 +2,7 @@
 
 import copy
 import json
+import random
 import re
 import warnings
 
@@ -79,6 +80,69 @@ class Idle(nn.Module):
         return x + 0 * torch.rand(())
 
 
+@pytest.mark.parametrize("network", ["dropout by NumPy", "Dropout"])
+def test_no_global_generator_is_left_elsewhere_and_the_seed_repeats_all(network):
+    network, x = made(NETWORKS[network][0]), images_for(network, N)
+    before = np.random.get_state()[1].tolist(), random.getstate(), torch.get_rng_state().tolist()  # noqa: NPY002
+    first = predict(network, x, passes=5, seed=1)
+    assert before == (np.random.get_state()[1].tolist(), random.getstate(), torch.get_rng_state().tolist())  # noqa: NPY002
+    np.random.rand()  # noqa: NPY002
+    np.testing.assert_array_equal(predict(network, x, passes=5, seed=1).mean, first.mean)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "statistics" in name or "moves" in name])
+def test_what_a_network_keeps_of_its_training_stays(name):
+    network, x = made(NETWORKS[name][0]), images_for(name, N)
+    before, kept = network(x), copy.deepcopy([vars(module) for module in network.modules()])
+    predict(network, x, passes=5)
+    assert torch.equal(network(x), before)
+    for old, module in zip(kept, network.modules(), strict=True):
+        assert all(torch.equal(v, vars(module)[k]) for k, v in old.items() if torch.is_tensor(v))
+
+
+MIXING = {
+    "batch norm without statistics": lambda: mlp(nn.Dropout(0.4), nn.BatchNorm1d(32, track_running_stats=False)),
+    "softmax over the batch": lambda: mlp(nn.Dropout(0.4), nn.Softmax(0)),
+}
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_passes_of_layers_that_mix_a_batch_do_not_run_as_one(name):
+    network, x = made(MIXING[name]), images_for(name, 2)
+    ratio, chance = networks.beside(predict(network, x, passes=400).variance, whole_passes(network, x, 400))
+    assert abs(ratio - 1) < 6 * chance < 0.5
+
+
+class Caching(nn.Module):
+    """Keeps a tensor of its first call, as networks with rotary positions do."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.weight, self.cache = mlp(nn.Dropout(0.3)), nn.Parameter(torch.ones(1)), None
+
+    def forward(self, x):
+        if self.cache is None:
+            self.cache = torch.linspace(0, 1, 6)
+        return self.body(self.weight * self.cache * x)
+
+
+@pytest.mark.parametrize("use", [lambda *a: predict(*a, passes=3), models.logits, distillation.soft_targets])
+@pytest.mark.filterwarnings("ignore:cannot see where dropout begins")
+def test_a_network_can_be_trained_with_what_it_cached(use):
+    network, x = made(Caching), images_for("cache", N)
+    use(network, x)
+    network(x).sum().backward()
+    assert network.weight.grad is not None
+
+
+@pytest.mark.filterwarnings("ignore:cannot see where dropout begins")
+def test_a_gradient_that_was_begun_before_can_be_ended_after():
+    network, x = made(lambda: mlp(nn.BatchNorm1d(32), nn.Dropout(0.3))), images_for("mlp", N)
+    loss = network(x).sum()
+    predict(network, x, passes=3)
+    loss.backward()
+
+
 def test_random_numbers_that_decide_nothing_are_let_pass():
     assert predict(mlp(Idle(), nn.Dropout(0.3)), images_for("Idle", N), passes=5).variance.max() > 0
 
@@ -103,8 +167,12 @@ def test_passes_that_do_not_differ_are_refused_with_what_was_on(name):
         (lambda x: x[0], r"\(7, 6\)"),
         (lambda x: (x.flatten(1), x), "tuple"),
         (lambda x: {"logits": x.flatten(1)}, "dict"),
+        (lambda x: x.flatten(1).long(), "torch.int64"),
+        (lambda x: x.flatten(1) > 0, "torch.bool"),
+        (lambda x: x.flatten(1) + 0j, "torch.complex64"),
+        (lambda x: x.flatten(1).numpy(), "ndarray"),
     ],
-    ids=["one class", "images", "sequences", "no batch", "a pair", "a dict"],
+    ids=["one class", "images", "sequences", "no batch", "a pair", "a dict", "classes", "bits", "complex", "an array"],
 )
 @pytest.mark.parametrize("use", ["predict", "logits", "soft_targets"])
 def test_outputs_that_are_no_class_scores_are_refused(use, outputs, shape):
@@ -161,6 +229,13 @@ def test_what_is_no_array_is_refused_in_one_line(kind, use):
     kind = "TensorDataset" if kind == "Dataset" else kind
     with pytest.raises(ValueError, match=f"images must be a tensor or an array .*, got a {kind};"):
         {"predict": predict, "logits": models.logits}[use](mlp(nn.Dropout(0.3)), given)
+
+
+@pytest.mark.parametrize("use", ["predict", "logits"])
+def test_layers_that_have_no_shape_yet_are_refused_in_one_line(use):
+    network = nn.Sequential(nn.Flatten(), nn.LazyLinear(8), nn.Dropout(0.5), nn.Linear(8, 3))
+    with pytest.raises(ValueError, match=r"^model has lazy layers without a shape yet: call it once"):
+        {"predict": predict, "logits": models.logits}[use](network, images_for("mlp", N))
 
 
 def test_a_network_without_parameters_is_predicted():

@@ -56,6 +56,8 @@ def test_python_runs_as_it_is_printed(repository, session):
     assert done.returncode == 0, done.stderr
     assert 0 < float(done.stdout.split()[-1]) < (1e-5 if session == "deploy.md" else 1)
     assert session not in STORED or (repository / "runs" / STORED[session]).exists()
+    if session == "A loss of your own":
+        check_a_loss_of_ones_own(repository / "runs" / "smoke-squared" / "seed-0")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -63,8 +65,8 @@ def test_a_recipe_is_short(name):
     assert len([line for line in RECIPES[name].splitlines() if line.strip()]) <= 15
 
 
-def test_a_loss_of_ones_own_shares_the_teacher_and_is_recorded(repository):
-    folder = repository / "runs" / "smoke-squared" / "seed-0"
+def check_a_loss_of_ones_own(folder):
+    """It shares the teacher of `smoke`, and its manifest names it."""
     assert [path.name for path in folder.iterdir()] == ["KD-SN1"]
     manifest = json.loads((folder / "KD-SN1" / "manifest.json").read_bytes())
     assert manifest["profile"]["loss"] == "squared_logits"

@@ -1,9 +1,12 @@
 import calibration as uncertainty_calibration
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from kdutils import predictions, transfer
 from kdutils.calibration import (
     bin_index,
     brier_score,
@@ -177,6 +180,51 @@ def test_a_wrong_correct_is_refused(measure, correct):
 def test_a_wrong_number_of_bins_is_refused(measure, n_bins):
     with pytest.raises(ValueError, match="n_bins must be a whole number"):
         measure([0.5], [True], n_bins)
+
+
+TAKEN = {
+    "list": list,
+    "tensor": torch.tensor,
+    "tensor with a gradient": lambda c: torch.tensor(c, requires_grad=True),
+    "bfloat16": lambda c: torch.tensor(c).bfloat16(),
+    "float16": lambda c: c.astype(np.float16),
+    "long double": lambda c: c.astype(np.longdouble),
+    "column": lambda c: pd.Series(c, index=[9, 3, 1, 0]),
+}
+REFUSED = {
+    "masked": (np.ma.array([0.5, 0.25, 0.75, 1], mask=[1, 0, 0, 0]), "not be masked, got 1 masked values"),
+    "missing": (pd.Series([0.5, None, 0.75, 1]), "got nan at index 1"),
+    "texts": (["0.5"] * 4, "be numbers in"),
+    "ragged": ([[0.5], [0.25, 0.75]], "be an array or a list of numbers, got a list"),
+    "complex": (np.ones(4) + 0j, "be numbers in"),
+}
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+def test_numbers_of_every_kind_are_taken(kind):
+    confidence = np.array([0.5, 0.25, 0.75, 1])
+    taken, correct = TAKEN[kind](confidence), [True, False, True, True]
+    assert expected_calibration_error(taken, correct) == expected_calibration_error(confidence, correct)
+    assert transfer.mupe(taken, confidence) == 0
+    np.testing.assert_allclose(predictions.entropy(taken), predictions.entropy(confidence), rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_no_numbers_is_refused_by_its_name(kind):
+    refused, said = REFUSED[kind]
+    for measure in (
+        lambda values: expected_calibration_error(values, [1, 0, 1, 1]),
+        lambda values: transfer.mupe(values, [0.5] * 4),
+        predictions.entropy,
+    ):
+        with pytest.raises(ValueError, match=rf"^(teacher_)?(confidence|probabilities) .*{said}"):
+            measure(refused)
+
+
+@pytest.mark.parametrize("correct", [pd.array([True, None, False, True]), np.array(["a"] * 4)], ids=["missing", "text"])
+def test_a_correct_that_is_unknown_is_refused(correct):
+    with pytest.raises(ValueError, match=r"^correct must"):
+        expected_calibration_error([0.5] * 4, correct)
 
 
 @pytest.mark.parametrize("measure", CURVE_MEASURES)

@@ -5,7 +5,7 @@ import kdutils as kd
 import numpy as np
 import pytest
 import torch
-from kdutils import data
+from kdutils import data, making
 from kdutils.plumbing import fetch
 
 CHANGED = b"\x00" * 10_008
@@ -411,6 +411,16 @@ def own(tmp_path):
 def small(path):
     sizes = {f"{name}_images": size for name, size in SIZES.items()}
     return kd.Profile("own", **sizes, epochs=1, batch_size=5, peak_learning_rate=1e-3, mc_passes=2, data=path)
+
+
+@pytest.mark.parametrize(("classes", "dtype"), [(3, np.uint8), (300, np.uint16)])
+def test_a_file_says_how_many_classes_there_are(own, tmp_path, classes, dtype):
+    labels = {f"{name}_labels": np.arange(size) * (classes - 1) // size for name, size in SIZES.items()}
+    labels["train_labels"][-1] = classes - 1
+    run = kd.Run(small(own(**labels)), 0, tmp_path)
+    assert run.sizes == {"channels": 3, "classes": classes}
+    assert run.parts["train"].labels.dtype == dtype
+    assert making.untrained(run, "KD-SN1").classifier[-1].out_features == classes
 
 
 def test_a_file_holds_other_images(own, tmp_path):

@@ -1,6 +1,7 @@
 import copy
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import kdutils as kd
 import numpy as np
@@ -175,6 +176,33 @@ def test_labels_that_are_no_classes_are_refused(labels, found, soft_weight):
     labels = torch.tensor(labels) if isinstance(labels, list) and labels[0] == 3 else labels
     with pytest.raises(ValueError, match=rf"labels must be \(6,\) whole numbers from 0 to 9, got {found}"):
         distillation_loss(logits(0), logits(1), labels, soft_weight=soft_weight)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "said"),
+    [
+        (np.zeros((2, 3)), torch.zeros(2, 3), "student_logits must be a tensor of floats, got ndarray"),
+        (torch.zeros(2, 3).long(), torch.zeros(2, 3), "student_logits must be a tensor of floats, got torch.int64"),
+        (torch.zeros(2, 3), None, "teacher_logits must be floats, got object"),
+        (torch.zeros(2, 3), torch.zeros(2, 3) + 0j, "teacher_logits must be floats, got torch.complex64"),
+        (torch.zeros(2, 3), torch.zeros(2, 3) > 0, "teacher_logits must be floats, got torch.bool"),
+    ],
+)
+def test_what_is_no_logits_is_refused(student, teacher, said):
+    with pytest.raises(ValueError, match=said):
+        distillation_loss(student, teacher, [0, 1])
+
+
+def test_the_teachers_logits_may_be_an_array_and_the_temperature_any_number():
+    logits, teacher = torch.randn(2, 3), torch.randn(2, 3)
+    expected = distillation_loss(logits, teacher, [0, 1], temperature=2.5)
+    assert distillation_loss(logits, teacher.numpy(), [0, 1], temperature=Fraction(5, 2)) == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
+def test_a_class_out_of_range_is_named_whatever_holds_it(dtype):
+    with pytest.raises(ValueError, match=r"labels must be .*, got 9 \(1 are outside\)"):
+        distillation_loss(torch.zeros(2, 3), torch.zeros(2, 3), torch.tensor([9, 0], dtype=dtype))
 
 
 def test_the_soft_term_alone_needs_no_labels():

@@ -39,6 +39,12 @@ def test_python_has_a_lower_bound_and_no_upper_one():
     assert re.search(r"^ *- python=3\.11$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE)
 
 
+def test_the_first_page_names_the_pythons_that_were_tried():
+    versions = [classifier.removeprefix("Programming Language :: Python :: ") for classifier in PROJECT["classifiers"]]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"({', '.join(versions[:-1])} and {versions[-1]} were tried)" in readme
+
+
 def test_the_hooks_have_the_same_ruff():
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"ruff==([\d.]+)", hooks)) == {PINS["ruff"]}

@@ -52,6 +52,27 @@ def test_home_is_expanded_in_a_folder_that_is_handed_over(monkeypatch, scratch, 
     assert not (scratch / "~").exists()
 
 
+@pytest.mark.parametrize("use", ["data", "environment", "runs", "profile"])
+def test_a_home_that_nobody_has_is_refused_in_one_line(monkeypatch, scratch, use):
+    monkeypatch.chdir(scratch)
+    monkeypatch.setenv("KDUTILS_DATA", "~nobody-here/x")
+    with pytest.raises(ValueError, match=r"^~nobody-here/x.*: there is no home folder for the ~"):
+        {
+            "data": lambda: kd.data.load_mnist("~nobody-here/x"),
+            "environment": kd.data.load_mnist,
+            "runs": lambda: kd.Run("smoke", 0, "~nobody-here/x"),
+            "profile": lambda: kd.profiles.resolve("~nobody-here/x.toml"),
+        }[use]()
+    assert not list(scratch.iterdir())
+
+
+@pytest.mark.parametrize("folder", ["a file", "/proc/none"])
+def test_data_that_cannot_be_stored_there_are_said_in_one_line(folder, tmp_path):
+    (tmp_path / "a file").touch()
+    with pytest.raises(OSError, match=r"^\[Errno \d+\] cannot write .*(File exists|No such file).*same command"):
+        kd.data.load_mnist(tmp_path / folder)
+
+
 def test_temporary_names_differ_between_machines_of_one_process_id(monkeypatch, tmp_path):
     names = []
     monkeypatch.setattr(os, "replace", lambda old, new: names.append(old.name))
@@ -88,6 +109,13 @@ def test_the_commit_of_a_repository_around_is_not_ours(inner):
     assert why is None
     (inner / "kdutils" / "new.py").touch()
     assert machine.commit()[0] == found + "+"
+
+
+def test_a_hook_of_another_repository_does_not_lend_its_commit(inner, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", str(inner.parent / ".git"))
+    assert machine.commit() == (None, "outside a repository")
+    monkeypatch.setenv("GIT_WORK_TREE", str(inner))
+    assert machine.commit() == (None, "outside a repository")
 
 
 def test_what_git_refuses_is_said(inner, monkeypatch, capsys):
@@ -171,6 +199,14 @@ def test_digits_alone_are_a_folder_or_refused(runs):
         encoding="utf-8",
     )
     assert f" runs=@'{runs}' " in shown.stdout
+
+
+@pytest.mark.parametrize("runs", ["a{b}", "~nobody-here/x"])
+def test_a_folder_that_papermill_or_the_shell_would_take_apart_is_refused(runs):
+    command = ["snakemake", "--cores", "1", "--nolock", "--dry-run", "--config", "profile=smoke", f"runs=@{runs}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert re.match("kdutils: (runs must have no braces|.*no home folder)", done.stderr)
 
 
 @pytest.mark.parametrize(

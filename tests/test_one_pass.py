@@ -313,6 +313,9 @@ def test_scales_share_all_but_views_and_steps():
     [
         ({"views": 0}, "views must be a whole number of at least 1, got 0"),
         ({"steps": 1.5}, "steps must be a whole number of at least 1, got 1.5"),
+        ({"peak_learning_rate": -1}, "peak_learning_rate must be a finite number of at least 0, got -1"),
+        ({"peak_learning_rate": "1e-3"}, "peak_learning_rate must be a finite number of at least 0, got '1e-3'"),
+        ({"kinds": ("affine",)}, r"kinds must be words among affine, mixture, noise, got \('affine',\)"),
         ({"kinds": "affine blur"}, "kinds must be words among affine, mixture, noise, got blur"),
         ({"loss": "label_loss"}, "loss must be one of brier, cross_entropy, got 'label_loss'"),
         ({"dropout": 0.5}, "dropout must be True or False, got 0.5"),
@@ -321,6 +324,11 @@ def test_scales_share_all_but_views_and_steps():
 def test_a_wrong_recipe_is_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         Recipe(**changes)
+
+
+def test_numbers_of_numpy_become_pythons():
+    recipe = Recipe(views=np.int64(2), steps=np.int8(9), peak_learning_rate=np.float32(0.5))
+    assert json.loads(json.dumps(recipe.settings())) == Recipe(views=2, steps=9, peak_learning_rate=0.5).settings()
 
 
 # Through a Run

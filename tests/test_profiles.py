@@ -100,6 +100,11 @@ def test_a_file_says_what_changes(tmp_path, text, changes):
     assert found.changes == changes
 
 
+def test_a_file_may_begin_with_the_mark_of_its_encoding(tmp_path):
+    (tmp_path / "mine.toml").write_text('base = "smoke"\nepochs = 2', encoding="utf-8-sig")
+    assert resolve(str(tmp_path / "mine.toml")).epochs == 2
+
+
 def test_a_file_is_found_from_the_working_directory_and_from_the_root(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "pyproject.toml").touch()

@@ -4,10 +4,10 @@ python workflow/beside.py runs quick
 """
 
 import sys
-from pathlib import Path
 
 import numpy as np
 from kdutils.calibration import expected_calibration_error
+from kdutils.plumbing.store import expanded
 from kdutils.profiles import resolve, seeds_in
 from kdutils.runs import TABLE_1, Run
 from kdutils.transfer import mupe
@@ -25,7 +25,7 @@ REASONS = {  # what a manifest says of how a network was made, and may explain o
 
 def runs_in(root, profile):
     """The Runs of a profile's seeds in `root` that have all of Table 1's predictions."""
-    seeds = seeds_in(Path(root).expanduser() / resolve(profile).name)
+    seeds = seeds_in(expanded(root) / resolve(profile).name)
     found = [Run(profile, seed, root, read_only=True) for seed in seeds]
     return [run for run in found if all(map(run.has, TABLE_1))]
 

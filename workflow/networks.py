@@ -146,6 +146,32 @@ class Norm(nn.Module):
         return F.dropout(x, self.rate, training=self.training) if self.rate else x
 
 
+class NormOfTensors(Norm):
+    """Its statistics are frozen parameters, or plain tensors: no buffers."""
+
+    def __init__(self, features, wrap=torch.as_tensor):
+        super().__init__(features)
+        mean, var = self.mean, self.var
+        del self.mean, self.var
+        self.mean, self.var = wrap(mean), wrap(var)
+
+
+class Moving(NormOfTensors):
+    """Takes off a mean that moves in training mode, by another tensor each time."""
+
+    def forward(self, x):
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+        return x - self.mean
+
+
+class NumPys(nn.Module):
+    """Dropout by NumPy's global generator."""
+
+    def forward(self, x):
+        return x * torch.as_tensor(np.random.rand(*x.shape) > 0.3) / 0.7 if self.training else x  # noqa: NPY002
+
+
 class Auxiliary(nn.Module):
     """Gives two outputs in training mode, as GoogLeNet does."""
 
@@ -169,6 +195,10 @@ class Last(nn.Module):
         return x[0][:, -1]
 
 
+def mlp_of(features):
+    return nn.Flatten(), nn.Linear(features, CLASSES)
+
+
 def mlp(*dropout, before=()):
     return nn.Sequential(nn.Flatten(), *before, nn.Linear(42, 32), nn.ReLU(), *dropout, nn.Linear(32, CLASSES))
 
@@ -190,6 +220,23 @@ def hook_by_the_networks_flag():
     network = mlp(nn.Dropout(0.05))
     network[1].register_forward_hook(lambda module, _, x: F.dropout(x, 0.5, network.training))
     return network
+
+
+def weight_norm():
+    network = mlp(nn.Dropout(0.4))
+    nn.utils.parametrizations.weight_norm(network[-1])
+    return network
+
+
+def efficient_net():
+    network = torchvision.models.efficientnet_b0(num_classes=CLASSES)
+    nn.init.normal_(network.classifier[1].weight)  # by default so small that there is hardly any variance
+    return network
+
+
+def convnext():
+    stages = [torchvision.models.convnext.CNBlockConfig(*sizes) for sizes in ((8, 16, 2), (16, None, 2))]
+    return torchvision.models.ConvNeXt(stages, stochastic_depth_prob=0.5, layer_scale=0.5, num_classes=CLASSES)
 
 
 def resnet():
@@ -233,11 +280,17 @@ NETWORKS = {  # name: (network, way that its passes are taken)
     "Dropout": (lambda: mlp(nn.Dropout(0.3)), SPLIT),
     "AlphaDropout": (lambda: mlp(nn.SELU(), nn.AlphaDropout(0.3)), SPLIT),
     "FeatureAlphaDropout": (lambda: convolutions(nn.FeatureAlphaDropout(0.3)), SPLIT),
+    "Dropout1d": (lambda: nn.Sequential(nn.Conv1d(7, 8, 3), nn.Dropout1d(0.3), *mlp_of(32)), SPLIT),
     "Dropout2d": (lambda: convolutions(nn.Dropout2d(0.3)), SPLIT),
+    "Dropout3d": (
+        lambda: nn.Sequential(nn.Unflatten(2, (1, 1, 6)), nn.Conv3d(7, 8, 1), nn.Dropout3d(0.3), *mlp_of(48)), SPLIT),
+    "Dropout, in place": (lambda: mlp(nn.Dropout(0.3, inplace=True)), SPLIT),
     "LSTM": (Recurrent, WHOLE),
     "GRU, time first": (lambda: Recurrent(nn.GRU, batch_first=False), WHOLE),
     "LSTM in a Sequential": (
         lambda: nn.Sequential(nn.LSTM(6, 16, 2, dropout=0.5, batch_first=True), Last(), nn.Linear(16, CLASSES)), SPLIT),
+    "GRU in a Sequential": (
+        lambda: nn.Sequential(nn.GRU(6, 16, 2, dropout=0.5, batch_first=True), Last(), nn.Linear(16, CLASSES)), SPLIT),
     "LSTM of one layer": (
         lambda: nn.Sequential(nn.LSTM(6, 9, batch_first=True), Last(), nn.Dropout(0.4), nn.Linear(9, CLASSES)), SPLIT),
     "TransformerEncoder": (Transformer, WHOLE),
@@ -257,12 +310,26 @@ NETWORKS = {  # name: (network, way that its passes are taken)
     "dropout in a hook, by the network's flag": (hook_by_the_networks_flag, WHOLE),
     "dropout in a patched forward": (patched_forward, SPLIT),
     "batch norm of somebody's own": (lambda: mlp(Norm(32), nn.Dropout(0.4)), SPLIT),
+    "batch norm whose statistics are frozen parameters": (
+        lambda: mlp(NormOfTensors(32, lambda t: nn.Parameter(t, requires_grad=False)), nn.Dropout(0.4)), SPLIT),
+    "batch norm whose statistics are plain tensors": (lambda: mlp(NormOfTensors(32), nn.Dropout(0.4)), SPLIT),
+    "a mean that moves": (lambda: mlp(Moving(32), nn.Dropout(0.4)), SPLIT),
+    "batch norm after dropout": (lambda: mlp(nn.Dropout(0.4), nn.BatchNorm1d(32)), SPLIT),
+    "batch norm without statistics": (
+        lambda: mlp(nn.Dropout(0.4), nn.BatchNorm1d(32, track_running_stats=False)), SPLIT),
+    "dropout by NumPy": (lambda: mlp(NumPys()), SPLIT),
     "two outputs in training mode": (Auxiliary, WHOLE),
     "dropout of weights (DropConnect)": (drop_connect, SPLIT),
     "spectral norm": (spectral, SPLIT),
+    "weight norm": (weight_norm, SPLIT),
+    "DataParallel": (lambda: nn.DataParallel(mlp(nn.Dropout(0.4))), WHOLE),
+    "compiled": (lambda: torch.compile(Functional(), backend="aot_eager"), WHOLE),
+    "half precision": (lambda: mlp(nn.Dropout(0.4)).half(), SPLIT),
     "TorchScript": (lambda: torch.jit.script(mlp(nn.BatchNorm1d(32), nn.Dropout(0.4))), WHOLE),
     "ResNet of torchvision": (resnet, WHOLE),
     "ViT of torchvision": (vit, WHOLE),
+    "EfficientNet of torchvision": (efficient_net, WHOLE),
+    "ConvNeXt of torchvision": (convnext, WHOLE),
 }  # fmt: skip
 REFUSED = {  # name: (network, where the error says that it lies)
     "functional dropout, always on": (lambda: mlp(nn.Dropout(0.1), before=[Drops(0.3, always=True)]), "1 (Drops)"),
@@ -284,8 +351,9 @@ def images_for(name, n):
     generator = torch.Generator().manual_seed(1)
     if "token" in name:
         return torch.randint(0, 20, (n, 7), generator=generator)
-    shapes = {"ResNet": (3, 32, 32), "ViT": (3, 16, 16)}
-    return torch.randn(n, *shapes.get(name.split()[0], (7, 6)), generator=generator)
+    shapes = {"ViT": (3, 16, 16)} | dict.fromkeys(("ResNet", "EfficientNet", "ConvNeXt"), (3, 32, 32))
+    images = torch.randn(n, *shapes.get(name.split()[0], (7, 6)), generator=generator)
+    return images.half() if "half" in name else images
 
 
 def made(build):

@@ -37,38 +37,60 @@ def check_soft_weight(value):
     return number("soft_weight", value, "a number in [0, 1]", lambda value: 0 <= value <= 1)
 
 
+def as_array(name, values):
+    """`values`, an array, a list, a column, or a tensor of any precision, as an array; ValueError if it is none."""
+    try:
+        if hasattr(values, "detach"):  # a tensor, which may need a gradient or be on a GPU
+            values = values.detach().cpu()
+            values = values.float() if str(values.dtype) == "torch.bfloat16" else values
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{name} must be an array or a list of numbers, got a {type(values).__name__}: {error}"
+        ) from None
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} must not be masked, got {np.ma.count_masked(values)} masked values")
+    return array.astype(float) if array.dtype == np.longdouble else array
+
+
 def check_confidence(name, confidence):
     """`confidence` as a non-empty one-dimensional array of floats in [0, 1]; ValueError naming `name` otherwise."""
-    confidence = np.asarray(confidence)
+    confidence = as_array(name, confidence)
     if confidence.ndim != 1 or len(confidence) == 0:
         raise ValueError(f"{name} must be a non-empty (n,) array, got shape {confidence.shape}")
-    if confidence.dtype.kind not in "fiu":
-        raise ValueError(f"{name} must be numbers in [0, 1], got {confidence.dtype}")
-    bad = ~((confidence >= 0) & (confidence <= 1))
+    return check_range(name, confidence)
+
+
+def check_range(name, values):
+    """`values` as an array of floats in [0, 1], of any shape; ValueError naming `name` otherwise."""
+    values = as_array(name, values)
+    if values.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must be numbers in [0, 1], got {values.dtype}")
+    bad = ~((values >= 0) & (values <= 1))
     if bad.any():
         raise ValueError(
-            f"{name} must be in [0, 1], got {confidence[bad][0]} at index {np.flatnonzero(bad)[0]} "
-            f"({bad.sum()} of {len(confidence)} are outside)"
+            f"{name} must be in [0, 1], got {values[bad][0]} at index {np.flatnonzero(bad)[0]} "
+            f"({bad.sum()} of {values.size} are outside)"
         )
-    return confidence if confidence.dtype.kind == "f" else confidence.astype(float)
+    return values if values.dtype.kind == "f" else values.astype(float)
 
 
 def check_correct(correct, n):
     """`correct` as floats 0 or 1 (n,); ValueError otherwise."""
-    correct = np.asarray(correct)
+    correct = as_array("correct", correct)
     if correct.shape != (n,):
         raise ValueError(f"correct must be ({n},) like confidence, got {correct.shape}")
-    if not np.isin(correct, (0, 1)).all():
+    if correct.dtype.kind not in "biuf" or not np.isin(correct, (0, 1)).all():
         raise ValueError("correct must be True or False (or 1 and 0) for each image")
     return correct.astype(float)
 
 
 def check_probabilities(name, probabilities):
     """`probabilities` as a float64 array (n, classes), rows summing to 1 within 1e-3; ValueError otherwise."""
-    probabilities = np.asarray(probabilities, float)
+    probabilities = as_array(name, probabilities)
     if probabilities.ndim != 2 or 0 in probabilities.shape:
         raise ValueError(f"{name} must be a non-empty (n, classes) array, got shape {probabilities.shape}")
-    check_confidence(name, probabilities.ravel())
+    probabilities = check_range(name, probabilities).astype(float)
     sums = probabilities.sum(1)
     worst = np.abs(sums - 1).argmax()
     if abs(sums[worst] - 1) > 1e-3:
@@ -78,7 +100,7 @@ def check_probabilities(name, probabilities):
 
 def check_labels(labels, probabilities):
     """`labels` as an array of whole numbers (n,), one a row of `probabilities` (n, classes); ValueError otherwise."""
-    labels = np.asarray(labels)
+    labels = as_array("labels", labels)
     n, classes = probabilities.shape
     if labels.shape != (n,) or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(

@@ -1,7 +1,9 @@
 """How torch computes here: device, precision, seeds, evaluation mode, and what to do when memory is short."""
 
 import contextlib
+import random
 
+import numpy as np
 import torch
 
 from .progress import say
@@ -37,12 +39,19 @@ def autocast(device, dtype):
 
 @contextlib.contextmanager
 def seeded(seed, device):
-    """Start the global generators of the CPU and of `device` from `seed`; put them back on leaving."""
+    """Start the global generators of torch, on `device`, too, of NumPy and Python from `seed`; put them back after."""
+    numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)
         if device.type != "cpu":
             torch.get_device_module(device).manual_seed(seed)
-        yield
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpys)  # noqa: NPY002
+            random.setstate(pythons)
 
 
 @contextlib.contextmanager
@@ -51,7 +60,7 @@ def evaluation(model):
     training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: what a network caches could never be trained with again
             yield
     finally:
         for module, flag in training.items():

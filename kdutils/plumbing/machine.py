@@ -124,5 +124,7 @@ def _version(package):
 
 
 def _output(*command):
-    """What `command` prints, stripped."""
-    return subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout.strip()
+    """What `command` prints, stripped: in English, and git's about this folder, whatever repository calls it."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("GIT_DIR", "GIT_WORK_TREE")}
+    options = {"env": environment | {"LC_ALL": "C.UTF-8", "LANGUAGE": "en"}, "text": True, "encoding": "utf-8"}
+    return subprocess.run(command, capture_output=True, check=True, **options).stdout.strip()

@@ -27,9 +27,19 @@ def project_root():
     return here
 
 
+def expanded(path):
+    """`path` as a Path, with the home folder that a ~ at its beginning stands for; ValueError if there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{path}: there is no home folder for the ~; for a folder of that name write ./{path}"
+        ) from None
+
+
 def located(file):
     """The path of a file that is named from the working directory, or else from the repository's root."""
-    path = Path(file).expanduser()
+    path = expanded(file)
     return path if path.exists() else project_root() / path
 
 
@@ -68,7 +78,7 @@ def write_atomically(path, content):
     Raises an OSError of one line that names the path and the space needed.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # machines may share the folder
-    with _named_in_errors(path, len(content)):
+    with named_in_errors(path, len(content)):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.write_bytes(content)
@@ -78,8 +88,8 @@ def write_atomically(path, content):
 
 
 @contextlib.contextmanager
-def _named_in_errors(path, size=0):
-    """An OSError inside becomes one line: what could not be written, and why."""
+def named_in_errors(path, size=0):
+    """An OSError inside becomes one line: that `path` could not be written, and why."""
     try:
         yield
     except OSError as error:
@@ -197,7 +207,7 @@ class Store:
     @contextlib.contextmanager
     def locked(self):
         """Hold the folder's lock, so that one process works in it; a crash releases it, too."""
-        with _named_in_errors(self.folder / ".lock"):
+        with named_in_errors(self.folder / ".lock"):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire(blocking=False)

@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import checkout
 import pytest
 from checkout import ROOT
 
 pytestmark = pytest.mark.install
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 USE = """
 import kdutils as kd
 assert kd.calibration.expected_calibration_error([0.9, 0.9], [True, False]) == 0.4
@@ -57,8 +59,7 @@ def test_the_package_alone_and_its_wheel(python, source, tmp_path):
 
 
 def test_all_extras_go_together(python, source):
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    python("-m", "pip", "install", "--quiet", f"{source}[{','.join(extras)}]")
+    python("-m", "pip", "install", "--quiet", f"{source}[{','.join(PROJECT['optional-dependencies'])}]")
     python("-m", "pip", "check")
     assert "site-packages" in python("-c", USE)
 
@@ -76,14 +77,31 @@ FAST += ("test_plots", "test_predictions", "test_profiles", "test_results_versio
 FAST += ("test_study", "test_transfer")
 
 
-def test_what_make_installs_passes_the_fast_tests(tmp_path):
-    """From requirements.lock, by the Makefile's own lines, into an empty folder."""
+def interpreter(version):
+    """A Python of this version on this machine; skips if there is none."""
+    found = [
+        sys.executable,
+        shutil.which(f"python{version}"),
+        *Path.home().glob(f".pyenv/versions/{version}.*/bin/python"),
+    ]
+    for python in filter(None, found):
+        code = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, encoding="utf-8")
+        if done.stdout.strip() == version:
+            return python
+    pytest.skip(f"no Python {version} here")
+
+
+@pytest.mark.parametrize("version", [name.split(" :: ")[-1] for name in PROJECT["classifiers"]])
+def test_what_make_installs_passes_the_fast_tests(tmp_path, version):
+    """From requirements.lock, by the Makefile's own lines, into an empty folder, with each Python that is named."""
+    python = interpreter(version)
     checkout.copy(checkout.listed(), tmp_path / "project")
     environment = os.environ | {"KDUTILS_DATA": str(checkout.kd.data.default_root().resolve())}
     environment = {key: value for key, value in environment.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     tests = [f"tests/{name}.py" for name in FAST]
     for words in (
-        ["make", ".venv/ready", f"PYTHON={sys.executable}"],
+        ["make", ".venv/ready", f"PYTHON={python}"],
         [".venv/bin/python", "-m", "pip", "check"],
         [".venv/bin/python", "-m", "pytest", "-q", *tests],
     ):
