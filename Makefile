@@ -48,7 +48,8 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 1000
 endif
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity further one-pass test bench book lab results notebooks transfer figures lock links clean
+.PHONY: help paper study sensitivity further one-pass test bench book lab results publish weights notebooks transfer
+.PHONY: figures lock links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto PRECISION=auto), then"
@@ -69,6 +70,8 @@ help:
 	@echo "make further    train a study beside the scales (PROFILE=quick-converged|quick-fashion SEEDS=0-5)"
 	@echo "make one-pass   train students that answer in one pass, and run notebook 08 (PROFILE=quick SEEDS=10-15)"
 	@echo "make results    keep the finished runs' predictions in results/ (PROFILE=, SEEDS=)"
+	@echo "make publish    write what notebooks 03 and 04 show without training into results/ (PROFILE=, SEEDS=4)"
+	@echo "make weights    pack all networks of a seed into one archive in build/ (PROFILE=, SEEDS=4)"
 	@echo "make notebooks  execute the committed notebooks 01-04 again, in place (PROFILE=paper: hours)"
 	@echo "make transfer   measure what was transferred: transfer.json, followed.json from results/ (minutes)"
 	@echo "make figures    remake notebooks 05 to 08, the solutions, figures/ and the README's tables from results/"
@@ -150,6 +153,9 @@ lab: .venv/ready
 
 results: .venv/ready
 	@python workflow/keep.py $(FOLDER) $(SCALE) "$(SEEDS)"
+
+publish weights: .venv/ready
+	@python workflow/$@.py "$(RUNS)" $(SCALE) "$(SEEDS)"
 
 notebooks: .venv/ready
 	@KDUTILS_PROFILE=$(or $(PROFILE),paper) python workflow/execute.py 01_data 02_teacher 03_distillation 04_mc_dropout

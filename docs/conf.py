@@ -11,6 +11,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY = PROJECT.get("urls", {}).get("Repository")  # None until `make links` has written it
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
 # those that index.md places itself
 PAGES = ("index", "results", "preregistration", "choices", "costs", "made", "api", "cite")
@@ -44,8 +45,8 @@ html_css_files = ["book.css"]
 html_sourcelink_suffix = ""
 html_use_index = html_domain_indices = html_show_copyright = html_show_sphinx = False
 html_theme_options = {
-    "repository_url": PROJECT["urls"]["Repository"],
-    "use_repository_button": True,
+    "repository_url": REPOSITORY or "",
+    "use_repository_button": bool(REPOSITORY),
     "show_toc_level": 2,
     "navbar_persistent": [],  # the sidebar has a search already
 }
@@ -63,9 +64,10 @@ def citations():
     published = {"author": people, "title": paper["title"], "booktitle": paper["collection-title"]}
     published |= {"pages": f"{paper['start']}--{paper['end']}", "year": paper["year"]}
     ours = {"author": f"{{{author}}}", "title": CITATION["title"], "version": release}
+    ours |= {"url": REPOSITORY} if REPOSITORY else {}
     entries = (
         bibtex("inproceedings", f"{paper['authors'][0]['family-names'].lower()}{paper['year']}", published),
-        bibtex("software", project, ours | {"url": PROJECT["urls"]["Repository"]}),
+        bibtex("software", project, ours),
     )
     return "```bibtex\n" + "\n\n".join(entries) + "\n```"
 

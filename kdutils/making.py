@@ -5,7 +5,7 @@ import time
 import numpy as np
 import torch
 
-from . import distillation, mc_dropout, models, one_pass, origin, predictions, recipes, shifts, training
+from . import distillation, mc_dropout, models, one_pass, origin, predictions, published, recipes, shifts, training
 from .data import Part
 from .plumbing.checkpoint import from_safetensors, to_safetensors
 from .plumbing.machine import stoppable
@@ -35,9 +35,16 @@ def untrained(run, name):
 
 
 def trained(run, name, weights):
-    """The network with these `weights`, the bytes of a safetensors file, in evaluation mode."""
-    model = untrained(run, name)
-    model.load_state_dict(from_safetensors(weights))
+    """The network with these `weights`, the bytes of a safetensors file, in evaluation mode.
+
+    Those of `published.pack` give the network of `published.unpack`, and print what that is.
+    """
+    model, tensors = untrained(run, name), from_safetensors(weights)
+    if "features" in tensors:
+        images = f"the features of {len(tensors['features'])} test images"
+        say(f"{name}: as committed, its layers from the first dropout on, and before that a table of {images}")
+        return published.unpack(tensors, model, run.parts["test"].images)
+    model.load_state_dict(tensors)
     return model.eval()
 
 

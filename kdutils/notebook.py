@@ -40,12 +40,12 @@ def from_parameters(
     """The Runs that a notebook's parameters ask for, one for each seed, after checking and printing them.
 
     profile: as for `profiles.resolve`, and $KDUTILS_PROFILE overrides it. "auto" is what suits the device
-    (`profile_for`); with a source, "paper" of the committed results, or the one profile in `runs`. device and
+    (`profile_for`); "paper" of the committed results; with seeds, the one profile in `runs`. device and
     precision: as for Run. runs, data: folders, "" for the usual ones. seeds: as for `profiles.parse_seeds`; "" is all
-    committed ones that have the networks `having`, or `seed` alone among the user's own. source: "results" reads the
-    committed predictions, "runs" the user's own and trains what is missing. controls: whether SN1 and SN3 are wanted,
-    too. Raises SettingsError for a wrong parameter, for one that papermill injected and the notebook does not have, for
-    fewer seeds than at_least, and for "auto" where `runs` has several profiles.
+    committed ones that have the networks `having`, or `seed` alone among the user's own; None is `seed` alone. source:
+    "results" reads what is committed, "runs" the user's own and trains what is missing. controls: whether SN1 and SN3
+    are wanted, too. Raises SettingsError for a wrong parameter, for one that papermill injected and the notebook does
+    not have, for fewer seeds than at_least, and for "auto" where `runs` has several profiles.
     """
     given = {"profile": profile, "seed": seed, "device": device, "precision": precision, "runs": runs, "data": data}
     more = {"seeds": seeds, "source": source, "controls": controls}
@@ -91,19 +91,21 @@ def _check(given):
             raise ValueError(f"{name} must be a folder's path or an empty string, got {given[name]!r}")
 
 
-def _open(profile, seed, device, precision, runs, data, seeds="", source=None, controls=False, at_least=1, having=()):
+def _open(
+    profile, seed, device, precision, runs, data, seeds=None, source="runs", controls=False, at_least=1, having=()
+):
     committed = source == "results"
     runs = expanded(runs) if runs else project_root() / "runs"
     profile = os.environ.get("KDUTILS_PROFILE") or profile
     if profile == "auto":
-        profile = "paper" if committed else _only(runs, device) if source else profile_for(device)
+        profile = "paper" if committed else profile_for(device) if seeds is None else _only(runs, device)
     profile = resolve(profile)
     root = project_root() / "results" if committed else runs
     if seeds == "":
         kept = [Run(profile, number, root, read_only=True) for number in seeds_in(root / profile.name) if committed]
         whole = [run.seed for run in kept if all(map(run.has, having))]
-        seeds = of_one_stage(profile.name, whole) or [check_seed(seed)]
-    numbers = parse_seeds(seeds)
+        seeds = of_one_stage(profile.name, whole) or None
+    numbers = [check_seed(seed)] if seeds is None else parse_seeds(seeds)
     if len(numbers) < at_least:
         raise ValueError(f"seeds must be at least {at_least} here, such as 0-{at_least - 1}, got {seeds!r}")
     options = {"device": device, "precision": precision, "data": data, "read_only": committed}

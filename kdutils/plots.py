@@ -5,6 +5,7 @@ import io
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.ticker import PercentFormatter
 
@@ -65,6 +66,30 @@ def interval(axis, y, found, name=None, scale=float, **style):
     if found["interval"]:
         axis.plot([scale(end) for end in found["interval"]], (y, y), **style | {"marker": "", "linewidth": 2})
     axis.plot(scale(found["mean"]), y, **style)
+
+
+def losses(axis, history, name):
+    """Draw the training loss of network `name`: each step pale, a running mean in full; return the mean (k,) in nats.
+
+    history: of `Run.history`. An older one holds no losses of steps. Then the mean of each epoch is drawn, a point
+    each, and a line is printed that says so.
+    """
+    style, steps = network_style(name), np.array(history.get("step_losses", []))
+    epochs = len(history["epochs"])
+    if not len(steps):
+        print(f"{name}: this older history holds no losses of steps, so the picture shows the mean of each epoch")
+        means = np.array([epoch["loss"] for epoch in history["epochs"]])
+        axis.plot(range(1, epochs + 1), means, **style | {"linestyle": ""})
+        axis.set(xlabel="epoch", xticks=range(1, epochs + 1))
+        return means
+    window = max(1, len(steps) // 40)
+    means = np.convolve(steps, np.ones(window) / window, "valid")
+    axis.plot(np.arange(len(steps)) + 1, steps, color=style["color"], alpha=0.3, linewidth=1)
+    axis.plot(np.arange(len(means)) + (window + 1) / 2, means, **style | {"marker": "", "linewidth": 2})
+    for end in range(1, epochs):
+        axis.axvline(end * len(steps) / epochs + 0.5, color="0.6", linewidth=1)
+    axis.set(xlabel="optimiser step")
+    return means
 
 
 def save_figure(figure, folder, name):

@@ -31,6 +31,7 @@ NETWORKS = {  # name: (architecture, distilled from TN)
 TABLE_1 = ("TN", "KD-SN1", "KD-SN2", "SN2", "KD-SN3")  # the networks of the paper's Table 1, in its order
 DATA = {"quick-fashion": "fashion_mnist"}  # of profiles older than the field `data`, by their names
 OLDER = DEFAULTS | recipes.DEFAULTS | {"classes": 10}  # what manifests that lack it had
+PUBLISHED = {"weights.safetensors": "passes.safetensors", "soft_targets.npz": "soft_targets-16bit.npz"}  # in 16 bits
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")  # of training
 
@@ -40,10 +41,10 @@ class Run:
 
     profile: as for `profiles.resolve`. root: a folder, by default `runs` in the repository's root. device: one of
     `DEVICES`. data: its data's folder, as for `data.load_mnist`. parts: other data in MNIST's place, as for
-    `data.check_parts`. read_only: never trains. precision: of training, one of `PRECISIONS`; "auto" is what the device
-    computes natively, and accepts what is stored. force: networks to remake, as for `origin.forced`, by default
-    $KDUTILS_FORCE; the old stay until the new are whole. recipe: of the networks of `recipes.ONE_PASS`, by default that
-    of the profile's scale. Raises ValueError for anything else.
+    `data.check_parts`. read_only: never trains, and takes what is `PUBLISHED`. precision: of training, one of
+    `PRECISIONS`; "auto" is what the device computes natively, and accepts what is stored. force: networks to remake, as
+    for `origin.forced`, by default $KDUTILS_FORCE; the old stay until the new are whole. recipe: of the networks of
+    `recipes.ONE_PASS`, by default that of the profile's scale. Raises ValueError for anything else.
 
     Uses what is stored only if its SHA-256 is the recorded one, and recomputes it otherwise. A read-only run raises
     FileNotFoundError for what is missing and ValueError for what is corrupt. Of several processes one makes a network.
@@ -121,8 +122,7 @@ class Run:
 
         Trains the teacher first where the network learns from it.
         """
-        weights = self._get(name, "weights.safetensors", self._train)
-        return self._making.trained(self, name, weights)
+        return self._making.trained(self, name, self._get(name, "weights.safetensors", self._train))
 
     def soft_targets(self):
         """The teacher's logits (n, classes), float32, on the training images, in their order.
@@ -130,7 +130,7 @@ class Run:
         For a profile with mc_soft_targets: the logarithms of its MC mean.
         """
         file = "mc_soft_targets.npz" if self.profile.mc_soft_targets else "soft_targets.npz"
-        return from_npz(self._get("TN", file, lambda _: self._making.soft_targets(self)))["logits"]
+        return from_npz(self._get("TN", file, lambda _: self._making.soft_targets(self)))["logits"].astype("float32")
 
     def history(self, name):
         """How the network was trained: the history of `training.train`, and "train_accuracy", "validation_accuracy".
@@ -205,7 +205,7 @@ class Run:
                 if self.to_remake(name):  # another process may have done it meanwhile
                     say(f"remaking {name}")
                     self._train(name)
-        self.manifest(name)
+        file = PUBLISHED[file] if PUBLISHED.get(file) in self.manifest(name)["outputs"] and self.read_only else file
         return self.store(name).get(file, lambda: make(name))
 
     def to_remake(self, name):

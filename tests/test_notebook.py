@@ -52,6 +52,16 @@ def test_results_are_only_read_and_figures_go_elsewhere(repository):
     assert run.output == repository / "runs" / "reference" / "smoke"
 
 
+def test_a_notebook_without_seeds_reads_its_one_seed_of_the_results(repository):
+    """Those of `paper`, unless another profile is asked for, whatever seeds are committed."""
+    for seed in (0, 3):
+        (repository / "results" / "paper" / f"seed-{seed}").mkdir(parents=True)
+    (run,) = from_parameters(**PARAMETERS | {"profile": "auto", "seed": 3}, source="results")
+    assert run.folder == repository / "results" / "paper" / "seed-3"
+    several = from_parameters(**PARAMETERS | {"profile": "auto"}, source="results", seeds="", having=())
+    assert [run.seed for run in several] == [0, 3]
+
+
 AUTO = PARAMETERS | {"profile": "auto", "seeds": ""}
 
 
@@ -66,7 +76,8 @@ def test_auto_is_the_one_profile_that_is_there(repository, there, taken):
         (repository / "runs" / name / "seed-3" / "TN" / "manifest.json").touch()
     (repository / "runs" / "reference" / "smoke").mkdir(parents=True)  # what committed results were drawn into
     assert from_parameters(**AUTO, source="runs")[0].profile.name == taken
-    assert from_parameters(**PARAMETERS | {"profile": "auto"})[0].profile.name == "quick"  # 1 to 4: what suits a CPU
+    one = PARAMETERS | {"profile": "auto"}  # without seeds, as 1 to 4: what suits a CPU
+    assert from_parameters(**one)[0].profile.name == from_parameters(**one, source="runs")[0].profile.name == "quick"
 
 
 def test_auto_does_not_choose_among_several_that_are_there(repository):

@@ -64,3 +64,26 @@ def test_an_interval_stands_where_its_numbers_are():
     np.testing.assert_allclose(point.get_xydata(), [[1, 3]])
     assert point.get_markerfacecolor() == "white"
     assert point.get_color() == plots.STYLES["SN2"].colour
+
+
+def test_every_steps_loss_is_drawn_with_a_running_mean():
+    losses = np.arange(80.0, 0, -1)
+    _, axis = plt.subplots()
+    means = plots.losses(axis, {"epochs": [{"epoch": 1}, {"epoch": 2}], "step_losses": list(losses)}, "SN2")
+    pale, mean, end = axis.lines
+    np.testing.assert_array_equal(pale.get_xydata(), np.column_stack([np.arange(1, 81), losses]))
+    np.testing.assert_allclose(mean.get_xydata(), np.column_stack([np.arange(1.5, 80), (losses[1:] + losses[:-1]) / 2]))
+    np.testing.assert_array_equal(mean.get_ydata(), means)
+    assert end.get_xdata() == [40.5, 40.5]
+    assert axis.get_xlabel() == "optimiser step"
+
+
+def test_of_an_older_history_the_epochs_losses_are_drawn_and_that_is_printed(capsys):
+    _, axis = plt.subplots()
+    means = plots.losses(axis, {"epochs": [{"epoch": 1, "loss": 0.6}, {"epoch": 2, "loss": 0.1}]}, "TN")
+    (points,) = axis.lines
+    np.testing.assert_array_equal(points.get_xydata(), [[1, 0.6], [2, 0.1]])
+    assert points.get_linestyle() == "None"
+    assert list(means) == [0.6, 0.1]
+    assert axis.get_xlabel() == "epoch"
+    assert "TN: this older history holds no losses of steps" in capsys.readouterr().out

@@ -8,11 +8,12 @@ import itertools
 import sys
 from pathlib import Path
 
+import publish
 from kdutils import shifts
 from kdutils.plumbing.store import write_atomically
 from kdutils.profiles import FURTHER, parse_seeds, resolve, variants
 from kdutils.recipes import ONE_PASS
-from kdutils.runs import NETWORKS, Run
+from kdutils.runs import NETWORKS, PUBLISHED, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,6 +34,8 @@ def main(runs, profile, seeds):
             for file in (*map(shifts.file, of), "history.json", "manifest.json"):
                 write_atomically(kept.folder / name / file, (made.folder / name / file).read_bytes())
             print(f"kept {scale.name} seed {seed} {name}")
+        if (kept.folder / "TN" / PUBLISHED["weights.safetensors"]).exists():  # the manifests have to name it again
+            publish.main(runs, scale.name, seed)
 
 
 if __name__ == "__main__":

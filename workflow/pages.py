@@ -7,6 +7,7 @@ import functools
 import json
 import re
 
+import numpy as np
 from kdutils import followed
 from report import ROOT, answer, claims, heading, markdown, measures, table, verdicts
 
@@ -35,12 +36,17 @@ def cost(record):
         hardware = made[0]["hardware"]
         kind = hardware["threads"], made[0]["training_precision"], hardware["processor"]
         spent.setdefault(kind, []).append(sum(sum(manifest["seconds"].values()) for manifest in made) / 60)
-    each = ", ".join(
-        f"{sum(minutes) / len(minutes):.0f} minutes on {threads} thread{'s' * (threads > 1)} of an {processor} in "
-        f"{precision}"
+    each = [
+        f"On {threads} thread{'s' * (threads > 1)} of an {processor}, a seed of `{record['profile']}` took "
+        f"{sum(minutes) / len(minutes):.0f} minutes in {precision}."
         for (threads, precision, processor), minutes in spent.items()
-    )
-    return f"A seed of `{record['profile']}` took {each} (its manifests say)."
+    ]
+    return " ".join(each)
+
+
+def digits(value):
+    """A number with three significant digits, without a power of ten."""
+    return np.format_float_positional(value, precision=3, fractional=False, trim="-")
 
 
 def benchmark(record):
@@ -50,10 +56,10 @@ def benchmark(record):
         target = row["target"].replace("<=", "≤").replace(">=", "≥")
         missed, count = row["missed"], len(row["runs"])
         verdict = {None: "", 0: " ✓", count: " **missed**"}.get(missed, f" **missed** in {missed} of {count}")
-        spread = "" if row["low"] == row["high"] else f" ({row['low']:.3g} to {row['high']:.3g})"
+        spread = "" if row["low"] == row["high"] else f" ({digits(row['low'])} to {digits(row['high'])})"
         against = row["against"] + (f"<br>{row['note']}" if row["note"] else "")
-        runs = ", ".join(f"{ratio:.3g}" for _, ratio, _ in row["runs"])
-        lines.append(f"| {row['what']} | {against} | {row['ratio']:.3g}{spread} | {runs} | {target}{verdict} |")
+        runs = ", ".join(digits(ratio) for _, ratio, _ in row["runs"])
+        lines.append(f"| {row['what']} | {against} | {digits(row['ratio'])}{spread} | {runs} | {target}{verdict} |")
     hardware, names = record["hardware"], ("torch", "torch-uncertainty", "baal")
     versions = ", ".join(f"{name} {record['versions'][name]}" for name in names)
     machine = f"each on {hardware['threads']} threads of an {hardware['processor']}"
@@ -112,15 +118,15 @@ def sensitivity(record):
 
 
 def first_plan(record):
-    """Which conditions and verdicts of results/first_plan.json stand otherwise, in a sentence."""
+    """Which conditions and verdicts of results/first_plan.json stand otherwise, a sentence for each scale."""
     told = []
     for profile, found in record["changes"].items():
         rows = [f"{row['claim']} ({row['what']})".replace("|", "\\|") for row in found["conditions"]]
         turned = [f"{row['claim']} would be *{row['then']}* instead of *{row['now']}*" for row in found["verdicts"]]
         told.append(
-            f"at `{profile}` {', '.join(rows) or 'none'}" + f"; the verdict on {', '.join(turned)}" * bool(turned)
+            f"At `{profile}`: {', '.join(rows) or 'none'}." + f" The verdict on {', '.join(turned)}." * bool(turned)
         )
-    return "; ".join(told) + "."
+    return " ".join(told)
 
 
 FOLLOWED = (  # (network, dropout), each a row
@@ -203,6 +209,11 @@ def plan(path):
     return "\n\n".join(lines)
 
 
+def stacked(cells):
+    """A table's Markdown with "paper / here" of each cell one above the other: a narrow column breaks neither."""
+    return cells.replace(" / ", "<br>").replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+
+
 def studies(name):
     """[the record of each study in results/ that the pages tell of], of one name: "table1" or "transfer"."""
     paths = [ROOT / "results" / scale / f"{name}.json" for scale in SCALES]
@@ -218,7 +229,7 @@ def parts():
         "answer": f"\n\n{answer(transfers, stored['quick-converged/transfer'])}\n\n",
         "measures": f"\n{measures(transfers)}\n",
         "verdicts": f"\n{verdicts(records, transfers)}\n",
-        "table": "".join(f"\n{heading(record)}\n\n{table(record, paper)}\n" for record in records),
+        "table": "".join(f"\n{heading(record)}\n\n{stacked(table(record, paper))}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "our_claims": f"\n{claims(transfers)}\n",
         "beyond": beyond(stored["quick/followed"]),

@@ -8,12 +8,12 @@ answers to their output areas get in the way of the kernel's replies.)
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 
 import kdutils as kd
+import links
 import nbformat
 import pytest
 from checkout import NOTEBOOKS, ROOT
@@ -45,7 +45,7 @@ def machine(tmp_path_factory):
     kernel.parent.mkdir(parents=True)
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     kernel.write_text(json.dumps({"argv": argv, "display_name": "Colab", "language": "python"}), encoding="utf-8")
-    address = re.search(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
+    address = f"https://github.com/{links.address()}"
     kd.data.load_mnist()  # fetched once, for all
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "KDUTILS_PROFILE")}
     environment |= {

@@ -215,6 +215,34 @@ def test_a_variant_trains_students_of_the_same_teacher(finished):
     assert (run.predictions("KD-SN2").mc_mean != base.predictions("KD-SN2").mc_mean).any()
 
 
+@pytest.fixture
+def published(finished):
+    """The project with what is published of its smoke run, and without runs/."""
+    for script in ("keep", "publish"):
+        done = finished.run("python", f"workflow/{script}.py", "runs", "smoke", "0")
+        assert done.returncode == 0, done.stderr
+    (finished.folder / "runs").rename(finished.folder / "aside")
+    yield finished
+    shutil.rmtree(finished.folder / "runs", ignore_errors=True)
+    (finished.folder / "aside").rename(finished.folder / "runs")
+    shutil.rmtree(finished.folder / "results" / "smoke")
+
+
+def test_03_and_04_are_shown_without_training(published):
+    """A class needs no runs/: with source="results" every cell runs, and nothing is trained or predicted."""
+    for name in ("03_distillation", "04_mc_dropout"):
+        done = published.papermill(f"notebooks/{name}.ipynb", ("profile", "smoke"), ("source", "results"))
+        assert done.returncode == 0, done.stderr
+        text = (published.folder / "out.ipynb").read_text(encoding="utf-8")
+        assert "images/s" not in text
+        assert "test images, 5 passes," not in text.replace("1 epochs, 5 passes", "")
+    assert list((published.folder / "runs").glob("smoke/seed-*")) == []
+    again = published.run("python", "workflow/keep.py", "aside", "smoke", "0")  # copies the manifests anew
+    assert again.returncode == 0, again.stderr
+    run = kd.Run("smoke", 0, published.folder / "results", device="cpu", read_only=True)
+    assert kd.runs.PUBLISHED["weights.safetensors"] in run.manifest("TN")["outputs"]
+
+
 def test_a_notebook_runs_alone_from_its_own_folder(finished):
     done = finished.papermill("01_data.ipynb", ("profile", "smoke"), ("seed", 1), cwd=finished.folder / "notebooks")
     assert done.returncode == 0, done.stderr
