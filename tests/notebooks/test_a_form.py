@@ -297,6 +297,7 @@ SAID_IN_08 = {  # (network, dropout, images, measure)
     "s distillation comes to {mean} with SN1.": ("KD-SN1-steps", "on", "test", "skill"),
     "he answer, SN1 comes to {mean} as well.": ("ONE-SN1-off", "off", "test", "skill"),
     "*, which has a skill of {mean} on test i": ("TN", "off", "test", "skill"),
+    "never met a teacher, has {three}. Entropy": ("SN1", "on", "fashion", "AUROC by entropy"),
 }
 
 
