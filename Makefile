@@ -10,7 +10,8 @@ THREADS ?=
 FORCE ?=
 SLURM =
 TARGET =
-override RUNS := $(if $(filter ~/%,$(firstword $(RUNS))),$(subst ~/,$(HOME)/,$(RUNS)),$(RUNS))
+override RUNS := $(if $(filter ~ ~/%,$(firstword $(RUNS))),$(HOME)$(subst ^~,,^$(RUNS)),$(RUNS))
+FOLDER = '$(subst ','\'',$(RUNS))'# one word of a shell's line
 SCALE = $(or $(PROFILE),quick)
 
 SETTINGS = PYTHON PROFILE SEEDS DEVICE PRECISION RUNS THREADS FORCE SLURM QUICK REPO
@@ -28,7 +29,7 @@ HOMELESS = $(if $(shell test -w ~ && echo 1),,HOME="$(CURDIR)/.snakemake/home")
 # on this machine in one line that lives; on a cluster, Slurm's and Snakemake's own messages count
 LIVE = $(HOMELESS) $(if $(SLURM),,python workflow/live.py)
 SNAKEMAKE = $(LIVE) snakemake $(TARGET) $(WHERE) --nolock --rerun-incomplete --quiet $(if $(SLURM),,rules) progress host
-CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" precision="$(PRECISION)" runs="'$(subst ','',$(RUNS))'"
+CONFIG = seeds="$(SEEDS)" device="$(DEVICE)" precision="$(PRECISION)" runs=@$(FOLDER)
 CONFIG += threads="$(or $(THREADS),$(if $(SLURM),4))" force="$(if $(FORCE),$(FORCE)@$(NOW))"
 NOW := $(shell date -u +%Y-%m-%dT%H:%M:%S+00:00)
 
@@ -96,7 +97,7 @@ paper: .venv/ready
 	[ -n "$$profile" ] || profile=$$(python -c "from kdutils.notebook import profile_for; print(profile_for('$(DEVICE)'))" 2> /dev/null || echo quick); \
 	echo "== profile $$profile, seeds $(SEEDS)"; $(UNTIL) \
 	$(SNAKEMAKE) --config profile="$$profile" $(CONFIG) controls="$(CONTROLS)"; $(STOPPED) \
-	python workflow/report.py "$(RUNS)/$$(basename "$$profile" .toml)" && python workflow/beside.py "$(RUNS)" "$$profile"
+	python workflow/report.py $(FOLDER)/"$$(basename "$$profile" .toml)" && python workflow/beside.py $(FOLDER) "$$profile"
 
 study: SEEDS = 0-9
 study: CONTROLS = 1
@@ -109,7 +110,7 @@ sensitivity: .venv/ready
 
 further: SEEDS = 0-5
 further: .venv/ready
-	@python workflow/further.py "$(PROFILE)" "$(SEEDS)" --device "$(DEVICE)" --precision "$(PRECISION)" --runs "$(RUNS)"
+	@python workflow/further.py "$(PROFILE)" "$(SEEDS)" --device "$(DEVICE)" --precision "$(PRECISION)" --runs $(FOLDER)
 
 one-pass: SEEDS = 10-15
 one-pass: TARGET = one_pass
@@ -148,7 +149,7 @@ lab: .venv/ready
 	jupyter lab --ip 127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir="$(CURDIR)" notebooks/01_data.ipynb
 
 results: .venv/ready
-	@python workflow/keep.py "$(RUNS)" $(SCALE) "$(SEEDS)"
+	@python workflow/keep.py $(FOLDER) $(SCALE) "$(SEEDS)"
 
 notebooks: .venv/ready
 	@KDUTILS_PROFILE=$(or $(PROFILE),paper) python workflow/execute.py 01_data 02_teacher 03_distillation 04_mc_dropout

@@ -26,10 +26,10 @@ settings = {key: "" if given[key] is None else str(given[key]) for key in KNOWN}
 try:
     if unknown := set(config) - set(KNOWN):
         raise ValueError(f"unknown config {', '.join(sorted(unknown))}: known are {', '.join(KNOWN)}")
-    for key in ("runs", "data"):  # 007 is 7 to Snakemake, and 2026_11_25 is 20261125
+    for key in ("runs", "data"):  # 007 is 7 to Snakemake, 2026_11_25 is 20261125, and a quote at the end is lost
         if not isinstance(given[key] or "", str):
-            raise ValueError(f"{key} must be text, got the number {given[key]}: quote it twice, {key}=\"'…'\"")
-        settings[key] = os.path.expanduser(settings[key])
+            raise ValueError(f"{key} must be text, got {given[key]}: with @ before it, {key}=@…, it is taken as it is")
+        settings[key] = os.path.expanduser(settings[key].removeprefix("@"))
     CHOSEN = resolve(settings["profile"])
     PROFILE = CHOSEN.name
     SEEDS = parse_seeds(settings["seeds"])
@@ -82,7 +82,7 @@ def asked(notebook, names, *files):
         mark = Path(f"{HERE}/.asked/{notebook}-seed-{seed}")
         if not mark.exists() or any(run.lacks(name, *files) for name in names):
             mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.write_text(now)  # Snakemake compares contents, too
+            mark.write_text(now, encoding="utf-8")  # Snakemake compares contents, too
     return f"{HERE}/.asked/{notebook}-seed-" + "{seed}"
 
 

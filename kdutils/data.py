@@ -84,27 +84,21 @@ def load_parts(kind, profile, root=None):
     """The parts of a profile's data, as `split` gives them. root: the folder of the MNIST or Fashion-MNIST files.
 
     kind: "mnist", "fashion_mnist", or the path of an NPZ file, seen from the working directory or from the repository's
-    root. It holds train_images, validation_images, test_images (n, channels, height, width), uint8, with sides of at
-    most 32, and train_labels, validation_labels, test_labels (n,), whole numbers from 0 to 9. Raises ValueError for
-    other arrays, and unless each part has as many images as the profile says.
+    root. It holds train_images, validation_images, test_images, and train_labels, validation_labels, test_labels, as
+    `check_parts` takes them. Raises ValueError for others.
     """
     if not kind.endswith(".npz"):
         return split({"mnist": load_mnist, "fashion_mnist": load_fashion_mnist}[kind](root), profile)
     try:
-        arrays = from_npz(located(kind).read_bytes())
-        parts = {name: (arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in ("train", "validation", "test")}
+        arrays, names = from_npz(located(kind).read_bytes()), ("train", "validation", "test")
+        parts = {name: Part(arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in names}
+        parts = check_parts(parts, profile)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"data {kind}: {getattr(error, 'strerror', None) or error}") from None
-    for name, (images, labels) in parts.items():
-        if images.dtype != np.uint8 or images.ndim != 4 or max(images.shape[2:]) > SIDE:
-            raise ValueError(
-                f"data {kind}: {name}_images must be uint8 (n, channels, height, width) with sides of at most {SIDE}, "
-                f"got {images.dtype} {images.shape}"
-            )
-        if labels.shape != images.shape[:1] or not np.isin(labels, range(10)).all():
-            raise ValueError(f"data {kind}: {name}_labels must be ({len(images)},) whole numbers from 0 to 9")
-    parts = {name: Part(images, labels.astype(np.uint8)) for name, (images, labels) in parts.items()}
-    return check_parts(parts, profile)
+    return {
+        name: Part(part.images, part.labels.astype(np.min_scalar_type(part.labels.max())))
+        for name, part in parts.items()
+    }
 
 
 def split(mnist, profile):
@@ -134,12 +128,43 @@ def _balanced(name, part, size):
 
 
 def check_parts(parts, profile):
-    """`parts` of other data, if they hold as many images as the profile says; else ValueError."""
+    """{name: Part} of other data as arrays, if they fit the profile and each other; else ValueError.
+
+    Images as `preprocess` takes them, as many as the profile says, with the same channels in each part. Labels (n,) are
+    whole numbers from 0; those of the train part say how many classes there are.
+    """
     sizes = {name: getattr(profile, f"{name}_images") for name in ("train", "validation", "test")}
     found = {name: len(part) for name, part in parts.items()}
     if found != sizes:
         raise ValueError(f"parts must hold as many images as the profile says, {sizes}, got {found}")
+    parts = {name: _checked(name, np.asarray(part.images), np.asarray(part.labels)) for name, part in parts.items()}
+    channels = {name: part.images.shape[1] for name, part in parts.items()}
+    largest = {name: int(part.labels.max()) for name, part in parts.items()}
+    if len(set(channels.values())) > 1:
+        raise ValueError(f"images must have the same number of channels in all parts, got {channels}")
+    if not 0 < largest["train"] == max(largest.values()):
+        raise ValueError(f"the train part must have two classes or more, and all of the others', got up to {largest}")
     return parts
+
+
+def _checked(name, images, labels):
+    """The Part of these arrays; ValueError, naming the part, unless they are uint8 images and their labels."""
+    if images.dtype != np.uint8 or images.ndim != 4 or max(images.shape[2:]) > SIDE:
+        raise ValueError(
+            f"images of {name} must be uint8 (n, channels, height, width) with sides of at most {SIDE}, "
+            f"got {images.dtype} {images.shape}; of floats x from 0 to 1, (255 * x).round().astype(np.uint8)"
+        )
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError(
+            f"labels of {name} must be ({len(images)},) whole numbers from 0, got {labels.dtype} {labels.shape}: "
+            f"{labels.ravel()[:3]}, …"
+        )
+    return Part(images, labels)
+
+
+def sizes(part):
+    """{"channels", "classes"} of a Part's images and labels: a class is a number up to the largest label."""
+    return {"channels": part.images.shape[1], "classes": int(part.labels.max()) + 1}
 
 
 def preprocess(images):

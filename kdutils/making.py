@@ -18,14 +18,14 @@ SETTINGS = ("network", "profile", "recipe", "seed", "results_version", "inputs",
 
 
 def modules(run, name):
-    """The `models.description` of a network, for the run's images."""
+    """The `models.description` of a network, for the run's images and classes."""
     dropout = run.recipe.has_dropout(name)
     return one_pass.description(run.networks[name][0], dropout=dropout, **_build(run, name))
 
 
 def _build(run, name):
     """What `models.build` is told of a network beside its architecture."""
-    return {"channels": run.channels, "design": run.owner(name).design(run.networks[name][0])}
+    return run.sizes | {"design": run.owner(name).design(run.networks[name][0])}
 
 
 def untrained(run, name):
@@ -94,7 +94,7 @@ def _pool(run, student, taught):
     part, images = run.parts["train"], lessons(run, student)
     teacher = [run.answers("TN", Part(own, part.labels)) for own in images] if taught else []
     pool = Part(np.concatenate(images), np.tile(part.labels, len(images)))
-    found = one_pass.targets(student.answers, pool.labels, teacher)
+    found = one_pass.targets(student.answers, pool.labels, teacher, run.sizes["classes"])
     return pool, *(torch.as_tensor(array, dtype=torch.float32, device=run.device) for array in found)
 
 

@@ -99,16 +99,16 @@ def _tried(model, batch):
     models.warn_of_probabilities(models.check_logits(model(batch.clone()), len(batch)))
     dropout.refuse_random(model, batch)
     with dropout.kept_buffers(model):
-        switches = set(dropout.switches(model, batch))
+        switches = dropout.switches(model, batch)
         deterministic, stochastic = split(model)
-        steps, first = [*deterministic, *stochastic], len(deterministic)
-        may_drop = ((i, switches.intersection(step.modules())) for i, step in enumerate(deterministic))
-        first = next((i for i, on in may_drop if on and dropout.is_random(model, batch, on)), first)
+        steps = [*deterministic, *stochastic]
+        first = dropout.steps_without(model, batch, deterministic, stochastic, switches)
         features = nn.Sequential(*steps[:first])(batch.clone())
         first = first if torch.is_tensor(features) and len(features) == len(batch) else 0
     if first < len(deterministic):
         deterministic, stochastic = _cut(steps, first)
-    return deterministic, stochastic, [module for module in stochastic.modules() if module in switches]
+    before = set(deterministic.modules()) - set(stochastic.modules())
+    return deterministic, stochastic, [module for module in switches if module not in before]
 
 
 def predict(model, images, *, passes=100, seed=0, batch_size=100):
@@ -164,7 +164,7 @@ def _check_passes(prediction, passes, switches):
     if not np.isfinite(prediction.mean).all():
         raise ValueError("the network's outputs are not all finite: it did not train, or the images are not")
     if passes != 1 and not (prediction.variance > LEAST * prediction.mean**2).any():
-        kinds = ", ".join(sorted({type(module).__name__ for module in switches}))
+        kinds = ", ".join(sorted({type(module).__name__ for module in switches if dropout.may_drop(module)}))
         raise ValueError(f"the passes do not differ, with {kinds} in training mode: {ADVICE}")
 
 

@@ -92,7 +92,9 @@ def parameter_count(model):
 
 
 def check_images(model, images):
-    """The device and the floating type of `model`'s inputs; ValueError unless `images` is a tensor or array of some."""
+    """The device and floating type of a module's inputs; ValueError unless it is one and `images` a tensor or array."""
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, got a {type(model).__name__}")
     if not isinstance(images, torch.Tensor | np.ndarray):
         raise ValueError(
             f"images must be a tensor or an array (n, …), got a {type(images).__name__}; of a DataLoader of pairs, "

@@ -112,7 +112,7 @@ def disagreement(logits, information):
     return INFORMATION * (own.sqrt() - information.sqrt()).square().mean()
 
 
-def targets(answers, labels, teacher):
+def targets(answers, labels, teacher, classes):
     """(mean (n, classes), mutual information (n,)): what a student learns, by the `answers` of `recipes.Student`.
 
     labels (n,): the images'. teacher: [its Predictions on them, part by part]. Only "mc" has mutual information; the
@@ -121,7 +121,7 @@ def targets(answers, labels, teacher):
     if answers == "mc":
         means, informations = ([getattr(own, key) for own in teacher] for key in ("mc_mean", "mutual_information"))
         return np.concatenate(means), np.concatenate(informations).clip(0)
-    certain = np.eye(10)[labels] if answers == "labels" else np.concatenate([own.deterministic for own in teacher])
+    certain = np.eye(classes)[labels] if answers == "labels" else np.concatenate([own.deterministic for own in teacher])
     return certain, np.zeros(len(labels))
 
 

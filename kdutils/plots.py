@@ -154,7 +154,10 @@ def _counts(axis, name, bins, place, of, numbers):
 
 
 def show_digits(images, titles, *, columns=10):
-    """A figure of uint8 digits (n, 1, 28, 28), in rows of `columns`, each with its title."""
+    """A figure of uint8 images (n, channels, height, width), in rows of `columns`, each with its title.
+
+    channels: 1, in grey, or 3, in colour.
+    """
     rows = -(-len(images) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(columns * 0.95, rows * 1.25), squeeze=False, layout="constrained"
@@ -162,6 +165,6 @@ def show_digits(images, titles, *, columns=10):
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
-        axis.imshow(image[0], cmap="gray_r", vmin=0, vmax=255)
+        axis.imshow(image.transpose(1, 2, 0), cmap="gray_r", vmin=0, vmax=255)
         axis.set_title(title, fontsize=9, fontweight="normal")
     return figure

@@ -11,13 +11,12 @@ from functools import cached_property
 from pathlib import Path
 
 from . import origin, predictions, recipes, shifts
-from .data import check_parts, load_parts
+from .data import check_parts, load_parts, sizes
 from .plumbing.checks import check_seed
 from .plumbing.machine import provenance
 from .plumbing.progress import say
 from .plumbing.store import Store, from_npz, project_root, sha256
 from .profiles import DEFAULTS, owner, resolve
-from .recipes import ONE_PASS
 
 RESULTS_VERSION = 2  # raised when a change to the code changes results; older artefacts are then refused
 
@@ -32,6 +31,7 @@ NETWORKS = {  # name: (architecture, distilled from TN)
 }
 TABLE_1 = ("TN", "KD-SN1", "KD-SN2", "SN2", "KD-SN3")  # the networks of the paper's Table 1, in its order
 DATA = {"quick-fashion": "fashion_mnist"}  # of profiles older than the field `data`, by their names
+OLDER = DEFAULTS | recipes.DEFAULTS | {"classes": 10}  # what manifests that lack it had
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")  # of training
 
@@ -40,15 +40,14 @@ class Run:
     """One experiment: the networks of `profile` for one `seed`, under `root`/<profile>/seed-<seed>/<network>/.
 
     profile: as for `profiles.resolve`. root: a folder, by default `runs` in the repository's root. device: one of
-    `DEVICES`. data: its data's folder, as for `data.load_mnist`. parts: other data in MNIST's place, {"train",
-    "validation", "test": `data.Part`} of the profile's sizes. read_only: never trains. precision: of training, one of
-    `PRECISIONS`; "auto" is what the device computes natively, and accepts what is stored. force: networks to remake, as
-    for `origin.forced`, by default $KDUTILS_FORCE; the old stay until the new are whole. recipe: of the networks of
-    `ONE_PASS`, by default that of the profile's scale. Raises ValueError for anything else.
+    `DEVICES`. data: its data's folder, as for `data.load_mnist`. parts: other data in MNIST's place, as for
+    `data.check_parts`. read_only: never trains. precision: of training, one of `PRECISIONS`; "auto" is what the device
+    computes natively, and accepts what is stored. force: networks to remake, as for `origin.forced`, by default
+    $KDUTILS_FORCE; the old stay until the new are whole. recipe: of the networks of `recipes.ONE_PASS`, by default that
+    of the profile's scale. Raises ValueError for anything else.
 
     Uses what is stored only if its SHA-256 is the recorded one, and recomputes it otherwise. A read-only run raises
-    FileNotFoundError for what is missing and ValueError for what is corrupt. Of several processes one makes a network,
-    and the others wait for it.
+    FileNotFoundError for what is missing and ValueError for what is corrupt. Of several processes one makes a network.
     """
 
     def __init__(
@@ -102,8 +101,8 @@ class Run:
 
     @property
     def networks(self):
-        """{name: (architecture, whether it learns from TN)} of `NETWORKS` and of `ONE_PASS`."""
-        return NETWORKS | {name: (own.architecture, own.answers != "labels") for name, own in ONE_PASS.items()}
+        """{name: (architecture, whether it learns from TN)} of `NETWORKS` and of `recipes.ONE_PASS`."""
+        return NETWORKS | {name: (own.architecture, own.answers != "labels") for name, own in recipes.ONE_PASS.items()}
 
     @cached_property
     def parts(self):
@@ -111,10 +110,10 @@ class Run:
         return load_parts(DATA.get(self.profile.name, self.profile.data), self.profile, self._data)
 
     @property
-    def channels(self):
-        """The number of channels of an image."""
+    def sizes(self):
+        """{"channels", "classes"}: how many, by the train part, as `models.build` takes them."""
         own = self.own_data or self.profile.data.endswith(".npz")
-        return self.parts["train"].images.shape[1] if own else 1
+        return sizes(self.parts["train"]) if own else {"channels": 1, "classes": 10}
 
     # What is made of what
 
@@ -193,11 +192,12 @@ class Run:
         profile = self.owner(name)
         if name not in self._stores:
             settings = {"network": name, "profile": asdict(profile)}
-            settings |= {"recipe": self.recipe.settings()} if name in ONE_PASS else {}
+            settings |= {"recipe": self.recipe.settings()} if name in recipes.ONE_PASS else {}
             settings |= {"seed": self.seed, "results_version": RESULTS_VERSION}
+            settings |= {"classes": self.sizes["classes"]} if self.own_data else {}
             folder = self.root / profile.name / self.folder.name / name
             options = {"stamp": provenance, "remedy": origin.REMEDY, "read_only": self.read_only}
-            self._stores[name] = Store(folder, settings, defaults=DEFAULTS | recipes.DEFAULTS, **options)
+            self._stores[name] = Store(folder, settings, defaults=OLDER, **options)
         return self._stores[name]
 
     def _get(self, name, file, make):

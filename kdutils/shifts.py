@@ -31,7 +31,8 @@ def part(name, test):
     noise change the first n test images and keep their labels. A mixture is the mean of two images of different
     classes, so it is ambiguous: its label is that of the first. "digits" are the first of scikit-learn's `load_digits`,
     8 x 8 pixels scaled to 28 x 28. "fashion" are Fashion-MNIST's first test images: no digits, so the labels mean
-    nothing beside a digit. Raises ValueError, which lists the known names, for others.
+    nothing beside a digit. Raises ValueError, which lists the known names, for others, and where a shift does not fit
+    the test images: these two, images of another shape; a mixture, images of one class.
     """
     if file(name) == file("test"):
         return test
@@ -44,7 +45,11 @@ def part(name, test):
         images = _uint8(images + 255 * float(strength) * generator.standard_normal(images.shape))
     elif kind == "mixtures":
         chances = np.where(labels[:, None] == labels, -1, generator.random((len(labels), len(labels))))
+        if (chances.max(1) < 0).any():
+            raise ValueError(f"mixtures need two classes among the first {len(labels)} test images")
         images = _uint8((images.astype(float) + images[chances.argmax(1)]) / 2)
+    elif images.shape[1:] != (1, 28, 28):
+        raise ValueError(f"{name} are images (n, 1, 28, 28), the test images are {test.images.shape}")
     elif kind == "digits":
         images, labels = (array[: len(labels)] for array in _digits())
     else:

@@ -16,7 +16,9 @@ NOTEBOOKS = tuple(sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipyn
 def listed(*patterns):
     """The names of the project's files, as git would hand them out."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    found = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8"
+    ).stdout.splitlines()
     return [name for name in found if (ROOT / name).is_file()]
 
 
@@ -29,9 +31,9 @@ def copy(names, folder):
 
 @contextlib.contextmanager
 def project(tmp_path_factory):
-    """A Project in a folder of its own, which is gone afterwards."""
+    """A Project in a folder of its own, with a space and umlauts in its name, which is gone afterwards."""
     folder = tmp_path_factory.mktemp("project")
-    yield Project(folder)
+    yield Project(folder / "Übung in München")
     shutil.rmtree(folder)
 
 
@@ -55,6 +57,7 @@ class Project:
             capture_output=True,
             text=True,
             timeout=1200,
+            encoding="utf-8",
         )
 
     def snakemake(self, *more, **config):

@@ -25,7 +25,7 @@ def mine(scratch):
 def alter(folder, *, bits=False, **changes):
     """Change a network's predictions, or what its manifest says, with checksums to match."""
     path = folder / "manifest.json"
-    manifest = json.loads(path.read_text()) | changes
+    manifest = json.loads(path.read_text(encoding="utf-8")) | changes
     del manifest["sha256"]
     if bits:
         arrays = from_npz((folder / "predictions.npz").read_bytes())
@@ -52,7 +52,7 @@ def test_committed_seeds_lie_within_their_own_spread_to_the_bit(mine, capsys):
 
 def test_what_differs_is_measured_and_explained(mine, capsys):
     folder = mine / "quick" / "seed-0" / "SN2"
-    hardware = json.loads((folder / "manifest.json").read_text())["hardware"]
+    hardware = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["hardware"]
     alter(folder, bits=True, training_precision="bfloat16", hardware=hardware | {"threads": 7})
     beside.show(mine, "quick")
     printed = capsys.readouterr().out

@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-PROFILE = yaml.safe_load((ROOT / "workflow" / "slurm" / "config.yaml").read_text())
-RULES = dict(re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", (ROOT / "Snakefile").read_text(), re.MULTILINE))
-PAGE = (ROOT / "docs" / "cluster.md").read_text()
+PROFILE = yaml.safe_load((ROOT / "workflow" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
+RULES = dict(
+    re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", (ROOT / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE)
+)
+PAGE = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+)` \| .* \| (–|1) \| (\d+) GB \| (\d+) \|$", PAGE, re.MULTILINE)
 
 

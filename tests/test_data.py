@@ -309,7 +309,9 @@ def test_fashion_mnist_in_mnists_place_is_said_and_left_alone(
     shutil.copytree(fashion_folder, scratch / "data")
     if where != "outside a repository":
         (scratch / "notebooks").mkdir()
-        (scratch / "pyproject.toml").write_text(f'name = "{"kdutils" if "this" in where else "mine"}"')
+        (scratch / "pyproject.toml").write_text(
+            f'name = "{"kdutils" if "this" in where else "mine"}"', encoding="utf-8"
+        )
     monkeypatch.delenv("KDUTILS_DATA", raising=False)
     monkeypatch.chdir(scratch)
     monkeypatch.setattr(data, "project_root", lambda: scratch)
@@ -337,7 +339,7 @@ def test_a_corrupt_file_in_a_users_data_folder_is_named_and_left_alone(
     wrong.write_bytes(CHANGED)
     if project:
         (scratch / "notebooks").mkdir()
-        (scratch / "pyproject.toml").write_text(project)
+        (scratch / "pyproject.toml").write_text(project, encoding="utf-8")
     monkeypatch.delenv("KDUTILS_DATA", raising=False)
     monkeypatch.setattr(data, "project_root", lambda: scratch)
     sources({"a folder": good})
@@ -352,7 +354,7 @@ def test_a_corrupt_file_of_ours_stays_until_a_good_one_is_fetched(monkeypatch, s
     copies(scratch / "data")
     wrong = scratch / "data" / "t10k-labels-idx1-ubyte"
     wrong.write_bytes(CHANGED)
-    (scratch / "pyproject.toml").write_text('name = "kdutils"')
+    (scratch / "pyproject.toml").write_text('name = "kdutils"', encoding="utf-8")
     monkeypatch.delenv("KDUTILS_DATA", raising=False)
     monkeypatch.setattr(data, "project_root", lambda: scratch)
     sources({})
@@ -368,7 +370,7 @@ def test_a_folder_that_data_only_links_to_is_a_users(monkeypatch, sources, scrat
     repository = scratch / "repository"
     repository.mkdir()
     (repository / "data").symlink_to(stored)
-    (repository / "pyproject.toml").write_text('name = "kdutils"')
+    (repository / "pyproject.toml").write_text('name = "kdutils"', encoding="utf-8")
     (stored / "t10k-labels-idx1-ubyte").write_bytes(CHANGED)
     monkeypatch.delenv("KDUTILS_DATA", raising=False)
     monkeypatch.setattr(data, "project_root", lambda: repository)
@@ -416,7 +418,7 @@ def test_a_file_holds_other_images(own, tmp_path):
     assert {name: part.images.shape for name, part in run.parts.items()} == {
         name: (size, 3, 8, 8) for name, size in SIZES.items()
     }
-    assert run.channels == 3
+    assert run.sizes == {"channels": 3, "classes": 10}
     assert run.predictions("SN1").mc_mean.shape == (10, 10)
     again = kd.Run(small(own(train_images=np.zeros((20, 3, 8, 8), np.uint8))), 0, tmp_path)  # under the same name
     assert again.parts
@@ -428,10 +430,10 @@ def test_a_file_holds_other_images(own, tmp_path):
     ("changes", "said"),
     [
         ({"test_labels": None}, "test_labels"),
-        ({"train_images": np.zeros((20, 3, 8, 8))}, r"train_images must be uint8 .* got float64 \(20, 3, 8, 8\)"),
-        ({"test_images": np.zeros((10, 1, 33, 8), np.uint8)}, "test_images must be uint8 .* sides of at most 32"),
-        ({"test_labels": np.arange(10) + 1}, r"test_labels must be \(10,\) whole numbers from 0 to 9"),
-        ({"test_labels": np.zeros(9)}, "test_labels must be"),
+        ({"train_images": np.zeros((20, 3, 8, 8))}, r"images of train must be uint8 .* got float64 \(20, 3, 8, 8\)"),
+        ({"test_images": np.zeros((10, 1, 33, 8), np.uint8)}, "images of test must be uint8 .* sides of at most 32"),
+        ({"test_labels": np.arange(10) + 1}, "the train part must have two classes or more, and all of the others'"),
+        ({"test_labels": np.zeros(9)}, "as many images as the"),
         ({"train_images": np.zeros((30, 1, 8, 8), np.uint8), "train_labels": np.zeros(30)}, "as many images as the"),
     ],
 )
@@ -444,6 +446,6 @@ def test_a_file_of_other_arrays_is_refused(own, changes, said):
 def test_a_file_that_is_missing_or_no_archive_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"^data nowhere\.npz: No such file"):
         data.load_parts("nowhere.npz", small("nowhere.npz"))
-    (tmp_path / "text.npz").write_text("no archive")
+    (tmp_path / "text.npz").write_text("no archive", encoding="utf-8")
     with pytest.raises(ValueError, match=r"^data .*text\.npz: "):
         data.load_parts(str(tmp_path / "text.npz"), small("text.npz"))

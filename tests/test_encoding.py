@@ -2,24 +2,31 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 
+import nbformat
 import pytest
-from checkout import ROOT
+from checkout import ROOT, listed
 
 NAMED = {"read_text": 0, "write_text": 1, "open": 1, "run": None, "check_output": None, "Popen": None}
 
 
-OTHERS = "tests/"  # run by make alone, which sets PYTHONUTF8
-
-
 def sources():
-    """{file: its code} of what a user runs."""
-    command = ["git", "ls-files", "*.py"]
-    tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True).stdout
-    return {name: (ROOT / name).read_text(encoding="utf-8") for name in tracked.split() if not name.startswith(OTHERS)}
+    """{file: its Python}: of pages and notebooks without IPython's lines, of the Snakefile all before its rules."""
+    found = {name: (ROOT / name).read_text(encoding="utf-8") for name in listed("*.py", "*.ipynb", "Snakefile")}
+    for name in found:
+        if name.endswith(".ipynb"):
+            cells = [cell.source for cell in nbformat.reads(found[name], 4).cells if cell.cell_type == "code"]
+            found[name] = "\n".join(re.sub(r"^( *)[%!].*", r"\1pass", cell, flags=re.MULTILINE) for cell in cells)
+    found["Snakefile"] = found["Snakefile"].split("\nrule ")[0]
+    for name in listed("*.md"):
+        found[name] = "\n".join(
+            re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+        )
+    return found
 
 
 def unnamed(text):
@@ -32,7 +39,7 @@ def unnamed(text):
         if name not in NAMED or "encoding" in keywords or None in keywords:
             continue
         if NAMED[name] is None:
-            if "text" in keywords:
+            if {"text", "universal_newlines"} & keywords.keys():
                 yield node.lineno
         elif name == "open":
             owner = getattr(getattr(node.func, "value", None), "id", None)
@@ -53,7 +60,7 @@ def test_make_reads_and_writes_utf_8():
 
 
 @pytest.mark.parametrize(
-    "code", ["p.read_text(", "p.write_text('', ", "open('f', ", "open('f', 'w', ", "run(c, text=True, "]
+    "code", ["p.read_text(", "p.write_text('', ", "open('f', ", "open('f', 'w', ", "run(c, text=True, ", "p.open('a', "]
 )
 def test_a_text_without_encoding_is_seen(code):
     assert list(unnamed(code + ")")) == [1]

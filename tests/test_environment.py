@@ -10,10 +10,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-PINS = dict(re.findall(r"^ *- ([\w-]+)==(\S+)$", (ROOT / "environment.yml").read_text(), re.MULTILINE))
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = dict(re.findall(r"^ *- ([\w-]+)==(\S+)$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = {name: group for name, group in PROJECT["optional-dependencies"].items() if name != "bench"}
-LOCK = (ROOT / "requirements.lock").read_text()
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 LOCKED = re.findall(r"^([\w.-]+==[^\\\n]+?) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", LOCK, re.MULTILINE)
 LOCKED = [Requirement(text) for text, _ in LOCKED]  # with markers where a system or a Python needs another version
 HERE = {own.name: str(own.specifier)[2:] for own in LOCKED if not own.marker or own.marker.evaluate()}
@@ -36,11 +36,11 @@ def test_the_pinned_version_is_installed(name, pinned):
 
 def test_python_has_a_lower_bound_and_no_upper_one():
     assert PROJECT["requires-python"] == ">=3.11.4"
-    assert re.search(r"^ *- python=3\.11$", (ROOT / "environment.yml").read_text(), re.MULTILINE)
+    assert re.search(r"^ *- python=3\.11$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_the_hooks_have_the_same_ruff():
-    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"ruff==([\d.]+)", hooks)) == {PINS["ruff"]}
 
 

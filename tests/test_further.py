@@ -109,6 +109,7 @@ def test_make_hands_its_settings_on():
         capture_output=True,
         text=True,
         check=True,
+        encoding="utf-8",
     )
     words = '"quick-converged" "0-5" --device "cpu" --precision "auto" --runs "my runs"'
     assert f"python workflow/further.py {words}" in made.stdout.splitlines()
@@ -118,12 +119,12 @@ def test_make_hands_its_settings_on():
 def test_make_asks_the_graph_for_the_target(target, rule, scratch):
     """The command that `make` would run, as a dry run of its own."""
     words = ["make", "--dry-run", "--old-file=.venv/ready", target, "PROFILE=smoke", f"RUNS={scratch}"]
-    made = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    made = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8")
     (line,) = [line for line in made.stdout.splitlines() if "snakemake" in line]
     command = re.search(r"snakemake[^;]+", line)[0].replace("snakemake ", "snakemake --dry-run ")
     for told, said in (("host", f"rule {rule}:"), ("rules progress host", "")):
         words = command.replace("rules progress host", told)
-        done = subprocess.run(words, shell=True, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(words, shell=True, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
         assert done.returncode == 0, done.stderr
         assert said in done.stdout + done.stderr
 
@@ -181,6 +182,6 @@ def test_what_is_not_there_is_skipped_and_said(monkeypatch, results, capsys):
     monkeypatch.setattr(command, "record", lambda study, profile, seeds: [profile, seeds])
     command.main()
     assert capsys.readouterr().out == "skipped quick-converged: results/quick-converged holds no seed\n"
-    written = json.loads((results / "quick-fashion" / "transfer.json").read_text())
+    written = json.loads((results / "quick-fashion" / "transfer.json").read_text(encoding="utf-8"))
     assert written == ["quick-fashion", [2, 4]]
     assert not (results / "quick-converged").exists()

@@ -42,7 +42,8 @@ def command(tmp_path):
             "    with (logs / f'{name}.jsonl').open('a') as file:\n"
             "        file.write((json.dumps(event) + '\\n') if event else '')\n"
             "def job(name):\n    (logs / f'{name}.log').write_text('')\n    tell(name)\n"
-            "def log(name, text):\n    (logs / f'{name}.log').write_text(text)\n" + text
+            "def log(name, text):\n    (logs / f'{name}.log').write_text(text)\n" + text,
+            encoding="utf-8",
         )
         config = ["profile=smoke", "seeds=0", "device=cpu", f"runs='{tmp_path / 'runs'}'"]
         return [sys.executable, LIVE, *options, sys.executable, str(program), "--config", *config]
@@ -105,7 +106,7 @@ def test_an_interruption_says_one_line_and_nothing_else(command, environment, si
     assert child.exitstatus == 130
     kept = tmp_path / "runs" / "smoke"
     with pytest.raises(ProcessLookupError):
-        os.kill(int((kept / "notebooks" / "logs" / "pid.log").read_text()), 0)
+        os.kill(int((kept / "notebooks" / "logs" / "pid.log").read_text(encoding="utf-8")), 0)
     said = f"stopped; all finished networks and epochs are safe in {kept}: the same command goes on from there"
     assert [line for line in screen(child.before.replace("^C", "")) if "epoch 1/1" not in line] == [said]
 
@@ -120,7 +121,9 @@ def test_what_does_not_stop_is_killed(monkeypatch):
 
 
 def ran(words, environment):
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    done = subprocess.run(
+        words, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=120, encoding="utf-8"
+    )
     return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
 
 
@@ -228,20 +231,20 @@ def test_the_time_left_is_corrected_by_the_own_pace(tmp_path):
     now = watch.started
     assert watch.left(now) == (0, 150)
     (tmp_path / "02_teacher-seed-0.jsonl").write_text(
-        '{"title": "TN epoch 2/2", "done": 0, "of": 10, "rate": 1.0}\n{"title": "TN epo'
+        '{"title": "TN epoch 2/2", "done": 0, "of": 10, "rate": 1.0}\n{"title": "TN epo', encoding="utf-8"
     )
     watch.read()
     share, left = watch.left(now + 50)  # half of 100 seconds in 50: the known pace
     assert (share, left) == (pytest.approx(1 / 3), pytest.approx(100))
     assert watch.left(now + 160)[1] == pytest.approx(200)  # at half the known pace, twice as long
-    with (tmp_path / "02_teacher-seed-0.jsonl").open("a") as file:
+    with (tmp_path / "02_teacher-seed-0.jsonl").open("a", encoding="utf-8") as file:
         file.write('ch 2/2", "done": 10, "of": 10, "rate": 1.0}\n{"title": "TN predicts"}\n{"ended": true}\n')
     assert watch.read() == ["02_teacher-seed-0 is done"]
     assert watch.left(now + 120)[0] == pytest.approx(120 / 150)
 
 
 def test_files_of_an_earlier_run_are_left_aside(tmp_path):
-    (tmp_path / "01_data.jsonl").write_text('{"ended": true}\n')
+    (tmp_path / "01_data.jsonl").write_text('{"ended": true}\n', encoding="utf-8")
     watch = live.Watch(tmp_path, {})
     assert watch.read() == []
     assert watch.left(time.time()) == (None, None)
@@ -255,4 +258,4 @@ def test_what_is_said_is_told_only_where_somebody_asked(tmp_path, monkeypatch, c
     monkeypatch.setenv("KDUTILS_PROGRESS", str(tmp_path / "no folder" / "told"))
     progress.say("a third")
     assert capsys.readouterr().out == "a line\nanother\na third\n"
-    assert (tmp_path / "told").read_text() == '{"says": "another"}\n'
+    assert (tmp_path / "told").read_text(encoding="utf-8") == '{"says": "another"}\n'

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import types
@@ -10,7 +11,7 @@ import types
 import kdutils as kd
 import nbformat
 import pytest
-from checkout import ROOT
+from checkout import ROOT, copy, listed
 from kdutils.plumbing import machine, store
 
 
@@ -140,12 +141,10 @@ def test_no_name_of_a_folder_is_taken_apart(tmp_path, runs):
     command += [f"runs={tmp_path / runs}", "device=cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
-    lines = [
-        line for line in done.stderr.splitlines() + done.stdout.splitlines() if line.strip().startswith("papermill")
-    ]
+    lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip().startswith("{ papermill")]
     assert lines
     for line in lines:
-        words = shlex.split(line.split(" 2> ")[0])
+        words = shlex.split(line.split(" 2> ")[0])[1:]
         assert words[2].startswith(f"{tmp_path / runs}/smoke/notebooks/")
         assert words[words.index("runs") + 1] == str(tmp_path / runs)
 
@@ -155,7 +154,7 @@ def test_a_variants_folders_are_one_word_each(tmp_path):
     command += ["profile=smoke", f"runs={tmp_path}/it's ours", "device=cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     line = next(line for line in (done.stderr + done.stdout).splitlines() if "workflow/variant.py" in line)
-    assert shlex.split(line)[-4:] == ["--runs", f"{tmp_path}/it's ours", "--data", ""]
+    assert shlex.split(line.split(" 2>&1 ")[0])[-4:] == ["--runs", f"{tmp_path}/it's ours", "--data", ""]
 
 
 @pytest.mark.parametrize("runs", ["007", "2026_11_25", "1e3"])
@@ -163,7 +162,7 @@ def test_digits_alone_are_a_folder_or_refused(runs):
     command = ["snakemake", "--cores", "1", "--nolock", "--dry-run", "--config", "profile=smoke", f"runs={runs}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 2
-    assert "kdutils: runs must be text, got the number" in done.stderr
+    assert "kdutils: runs must be text, got " in done.stderr
     shown = subprocess.run(
         ["make", "-n", "--old-file=.venv/ready", "paper", f"RUNS={runs}"],
         cwd=ROOT,
@@ -171,20 +170,56 @@ def test_digits_alone_are_a_folder_or_refused(runs):
         text=True,
         encoding="utf-8",
     )
-    assert f"""runs="'{runs}'\"""" in shown.stdout
+    assert f" runs=@'{runs}' " in shown.stdout
 
 
-def test_home_is_expanded_in_runs():
+@pytest.mark.parametrize(
+    ("runs", "folder"),
+    [("~/my runs", "/home/me/my runs"), ("~", "/home/me"), ("~/a ~b", "/home/me/a ~b"), ("a ~b", "a ~b"), ("~b", "~b")],
+)
+def test_home_is_expanded_in_runs(runs, folder):
     shown = subprocess.run(
-        ["make", "-n", "--old-file=.venv/ready", "paper", "RUNS=~/my runs"],
+        ["make", "-n", "--old-file=.venv/ready", "paper", f"RUNS={runs}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         encoding="utf-8",
         env=os.environ | {"HOME": "/home/me"},
     )
-    assert """runs="'/home/me/my runs'\"""" in shown.stdout
-    assert "~" not in shown.stdout
+    assert f" runs=@'{folder}' " in shown.stdout
+    assert f"workflow/report.py '{folder}'/" in shown.stdout
+
+
+@pytest.fixture(scope="module")
+def umlauts(tmp_path_factory):
+    """The project's code in a folder with spaces and umlauts."""
+    folder = tmp_path_factory.mktemp("clone") / "Größere Übung, 2. Versuch"
+    copy(listed("*.py", "pyproject.toml", "Makefile", "Snakefile", "notebooks/0*", "results/*.json"), folder)
+    return folder
+
+
+@pytest.mark.parametrize("runs", ["it's Läufe #2", "007"])
+def test_make_works_in_a_folder_with_spaces_and_umlauts(umlauts, runs):
+    environment = os.environ | {"PYTHONPATH": str(umlauts), "PYTHONUTF8": "1"}
+    environment["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{environment['PATH']}"
+
+    def run(*command):
+        options = {"cwd": umlauts, "env": environment, "capture_output": True, "text": True, "encoding": "utf-8"}
+        done = subprocess.run(command, **options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    stored = "quick/seed-0/SN1"
+    shutil.copytree(ROOT / "results" / stored, umlauts / runs / stored)
+    make = ("make", "--old-file=.venv/ready", f"RUNS={runs}")
+    assert run(*make, "results", "PROFILE=quick") == "kept quick seed 0 SN1\n"
+    kept = umlauts / "results" / stored / "predictions.npz"
+    assert kept.read_bytes() == (ROOT / "results" / stored / "predictions.npz").read_bytes()
+
+    lines = run(*make, "paper", "PROFILE=smoke", "--dry-run").replace("--cores all", "--cores 1 --dry-run")
+    lines = lines.replace("python workflow/live.py", "").replace("--quiet rules progress host", "")
+    shown = run("sh", "-c", lines.split("python workflow/report.py")[0])
+    assert f"{runs}/smoke/notebooks/01_data.ipynb" in shown
 
 
 def test_a_home_that_cannot_be_written_is_not_snakemakes(tmp_path):

@@ -79,7 +79,7 @@ def test_auto_does_not_choose_among_several_that_are_there(repository):
 
 
 def test_a_profile_of_ones_own_is_told_with_what_it_changes(repository, capsys):
-    (repository / "my-t3.toml").write_text('base = "smoke"\ntemperature = 3.0\n')
+    (repository / "my-t3.toml").write_text('base = "smoke"\ntemperature = 3.0\n', encoding="utf-8")
     (run,) = from_parameters(**PARAMETERS | {"profile": "my-t3.toml"})
     assert run.folder == repository / "runs" / "my-t3" / "seed-0"
     assert "profile my-t3 (smoke, temperature 3.0): 1,000 training" in capsys.readouterr().out
@@ -133,7 +133,9 @@ try:
 except ValueError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository, encoding="utf-8"
+    )
     if "epochs" in injected:
         known = "unknown parameter epochs: known are profile, seed, device, precision, runs, data"
         assert done.stdout.strip() == f"{known}; {notebook.OWN}"
@@ -155,11 +157,11 @@ def test_finish_leaves_the_proof_that_a_notebook_ran_to_its_end(tiny, scratch, c
     notebook.finish("02_teacher", run)
     (proof,) = scratch.rglob("*.json")
     assert proof.name == "02_teacher.json"
-    record = json.loads(proof.read_text())
+    record = json.loads(proof.read_text(encoding="utf-8"))
     assert record["notebook"] == "02_teacher"
     assert record["seconds"] >= 0
     assert record["versions"] == machine.provenance()["versions"]
-    assert str(scratch) not in proof.read_text()
+    assert str(scratch) not in proof.read_text(encoding="utf-8")
     printed = capsys.readouterr().out
     assert record["made"] in printed
     assert platform.python_version() in printed

@@ -212,7 +212,7 @@ def test_the_loss_of_a_batch_is_that_of_its_rows(loss):
 def test_what_each_kind_of_answer_teaches(finished_run):
     teacher = [finished_run.predictions("SN1"), finished_run.predictions("KD-SN1")]
     labels = np.concatenate([own.labels for own in teacher])
-    mean, information = one_pass.targets("mc", labels, teacher)
+    mean, information = one_pass.targets("mc", labels, teacher, 10)
     np.testing.assert_array_equal(mean, np.concatenate([own.mc_mean for own in teacher]))
     np.testing.assert_array_equal(information, np.maximum([own.mutual_information for own in teacher], 0).ravel())
     assert information.max() > 0
@@ -221,7 +221,7 @@ def test_what_each_kind_of_answer_teaches(finished_run):
         "distillation": np.concatenate([own.deterministic for own in teacher]),
         "labels": np.eye(10)[labels],
     }.items():
-        mean, information = one_pass.targets(answers, labels, teacher)
+        mean, information = one_pass.targets(answers, labels, teacher, 10)
         np.testing.assert_array_equal(mean, expected)
         np.testing.assert_array_equal(information, np.zeros(100))
 

@@ -1,9 +1,14 @@
 """Other images, other classes and other networks, from training to transfer, by the public functions alone."""
 
+import dataclasses
+import json
+import shutil
+
 import kdutils as kd
 import numpy as np
 import pytest
 import torch
+from kdutils.plumbing import store
 from sklearn.datasets import load_digits
 from torch import nn
 
@@ -62,6 +67,126 @@ def test_every_architecture_takes_other_classes(name):
     assert kd.models.logits(network, torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).shape == (2, 3)
     last = list(kd.models.description(name, classes=3).values())[-1]
     assert "weight (3, " in last
+
+
+# A Run
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory, tiny):
+    """A function: the Run of three classes of colour images, or of other labels for the same ones."""
+    rng, root = np.random.default_rng(0), tmp_path_factory.mktemp("three")
+    sizes = {"train": tiny.train_images, "validation": tiny.validation_images, "test": tiny.test_images}
+    images = {name: rng.integers(0, 256, (n, 3, 8, 8), np.uint8) for name, n in sizes.items()}
+
+    def run(classes=3, profile=tiny, **options):
+        parts = {name: kd.data.Part(own, np.arange(len(own)) % classes) for name, own in images.items()}
+        recipe = kd.recipes.Recipe(views=1, steps=6)
+        return kd.Run(profile, 0, root, device="cpu", parts=parts, recipe=recipe, **options)
+
+    yield run
+    shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("name", ["TN", "KD-SN1", "ONE-SN1", "ONE-SN1-off", "ONE-SN1-labels", "KD-SN1-views"])
+def test_a_run_has_as_many_outputs_as_its_data_have_classes(three, name):
+    made = three().predictions(name)
+    assert made.mc_mean.shape == made.deterministic.shape == (50, 3)
+    assert three().network(name).classifier[-1].out_features == 3
+    assert three().manifest(name)["classes"] == 3
+    again = three(read_only=True).predictions(name)
+    np.testing.assert_array_equal(again.mc_mean, made.mc_mean)
+    assert three().predictions(name, "rotation-45").predicted.max() <= 2
+
+
+def test_soft_targets_have_the_classes_of_the_data(three):
+    assert three().soft_targets().shape == (30, 3)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_what_other_classes_made_is_refused(three, read_only):
+    three().network("SN1")
+    with pytest.raises(ValueError, match="SN1 was made with other settings: classes is 3, asked for is 2"):
+        three(2, read_only=read_only).history("SN1")
+
+
+@pytest.mark.parametrize(("classes", "accepted"), [(10, True), (3, False)])
+def test_older_manifests_without_classes_had_ten(three, tiny, classes, accepted):
+    older = dataclasses.replace(tiny, name=f"older-{classes}", epochs=1)
+    run = three(classes, older)
+    run.network("SN1")
+    path = run.folder / "SN1" / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    del manifest["classes"], manifest["sha256"]
+    path.write_bytes(store.to_json(manifest | {"sha256": store.sha256(store.to_json(manifest))}))
+    if accepted:
+        assert three(classes, older, read_only=True).history("SN1")
+    else:
+        with pytest.raises(ValueError, match="classes is 10, asked for is 3"):
+            three(classes, older, read_only=True).history("SN1")
+
+
+def test_a_run_of_mnist_records_no_classes(finished_run):
+    assert "classes" not in finished_run.manifest("SN1")
+
+
+WRONG = {
+    "floats": ("train", lambda x, y: (x / 255, y), r"images of train must be uint8 .* got float64 \(30, 3, 8, 8\)"),
+    "no channels": ("test", lambda x, y: (x[:, 0], y), r"images of test must be uint8 .* got uint8 \(50, 8, 8\)"),
+    "too large": ("test", lambda x, y: (x.repeat(5, 3), y), r"at most 32, got uint8 \(50, 3, 8, 40\)"),
+    "one channel": ("test", lambda x, y: (x[:, :1], y), r"same number of channels .*'train': 3.*'test': 1"),
+    "fewer images": ("test", lambda x, y: (x[1:], y), r"labels of test must be \(49,\) whole numbers from 0, got int"),
+    "one-hot": ("train", lambda x, y: (x, np.eye(3)[y]), r"labels of train must be .*, got float64 \(30, 3\)"),
+    "from -1": ("validation", lambda x, y: (x, y - 1), r"labels of validation must be .*: \[-1 +0 +1\]"),
+    "one class": ("train", lambda x, y: (x, 0 * y), r"must have two classes or more, and all of the others'"),
+    "a further class": ("test", lambda x, y: (x, y + 1), r"all of the others', got up to .*'train': 2.*'test': 3"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_parts_that_do_not_fit_are_refused_at_once(three, wrong):
+    name, change, message = WRONG[wrong]
+    run = three()
+    part = run.parts[name]
+    with pytest.raises(ValueError, match=message):
+        kd.Run(run.profile, 0, parts=run.parts | {name: kd.data.Part(*change(part.images, part.labels))})
+
+
+def test_parts_may_be_tensors_and_lists(three):
+    run = three()
+    parts = {name: kd.data.Part(torch.as_tensor(part.images), part.labels.tolist()) for name, part in run.parts.items()}
+    assert kd.Run(run.profile, 0, run.root, device="cpu", parts=parts).inputs("SN1") == run.inputs("SN1")
+
+
+@pytest.mark.parametrize("shift", ["digits", "fashion"])
+def test_images_of_another_shape_are_no_shift_of_these(three, shift):
+    with pytest.raises(ValueError, match=rf"{shift} are images \(n, 1, 28, 28\), the test images are \(50, 3, 8, 8\)"):
+        three().predictions("SN1", shift)
+
+
+def test_a_mixture_needs_two_classes(three):
+    test = three().parts["test"]
+    with pytest.raises(ValueError, match="mixtures need two classes among the first 50 test images"):
+        kd.shifts.part("mixtures", kd.data.Part(test.images, 0 * test.labels))
+
+
+@pytest.mark.parametrize(("classes", "bytes_each"), [(256, 1), (300, 2)])
+def test_a_shift_keeps_any_number_of_classes(classes, bytes_each):
+    mean = np.full((2, classes), 0.5 / (classes - 1))
+    mean[:, -1] = 0.5
+    made = kd.mc_dropout.MCPrediction(mean, mean, np.zeros(2), np.zeros(2), mean)
+    content = kd.predictions.pack_shift(made, np.array([0, classes - 1]))
+    found = kd.predictions.unpack_shift(content)
+    assert found.predicted.tolist() == [classes - 1] * 2
+    assert found.labels.tolist() == [0, classes - 1]
+    assert store.from_npz(content)["classes"].itemsize == bytes_each
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_any_channels_are_shown(channels):
+    image = np.arange(channels * 48, dtype=np.uint8).reshape(1, channels, 6, 8)
+    shown = kd.plots.show_digits(image, ["a"]).axes[0].images[0].get_array()
+    np.testing.assert_array_equal(np.moveaxis(shown, -1, 0) if channels == 3 else shown[None], image[0])
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 2.5, True])

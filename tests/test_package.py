@@ -35,7 +35,7 @@ kd.plots.calibration_curves({"a title": {"KD-SN1": bins}})
 def python(code, folder):
     environment = os.environ | {"MPLBACKEND": "agg"}
     command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
@@ -90,7 +90,9 @@ def without_policy(code, folder, **more):
     unset = {key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     unset.pop("OMP_NUM_THREADS", None)
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=unset | more, check=True).stdout
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, env=unset | more, check=True, encoding="utf-8"
+    ).stdout
 
 
 def test_threads_that_wait_sleep_unless_the_user_has_chosen(tmp_path):

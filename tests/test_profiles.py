@@ -80,7 +80,7 @@ def test_a_base_has_to_be_known():
 
 
 def of_file(folder, text, name="mine.toml"):
-    (folder / name).write_text(text)
+    (folder / name).write_text(text, encoding="utf-8")
     return resolve(str(folder / name))
 
 
@@ -103,10 +103,10 @@ def test_a_file_says_what_changes(tmp_path, text, changes):
 def test_a_file_is_found_from_the_working_directory_and_from_the_root(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "pyproject.toml").touch()
-    (tmp_path / "mine.toml").write_text('base = "smoke"\nepochs = 2')
+    (tmp_path / "mine.toml").write_text('base = "smoke"\nepochs = 2', encoding="utf-8")
     monkeypatch.chdir(tmp_path / "notebooks")
     assert resolve("mine.toml").epochs == 2
-    (tmp_path / "notebooks" / "mine.toml").write_text('base = "smoke"\nepochs = 3')
+    (tmp_path / "notebooks" / "mine.toml").write_text('base = "smoke"\nepochs = 3', encoding="utf-8")
     assert resolve("mine.toml").epochs == 3
 
 
@@ -241,7 +241,7 @@ def test_a_seed_is_a_whole_number(wrong):
 
 def test_the_papers_scale_has_the_settings_that_the_rule_chooses():
     """The rate with the best validation accuracy after an epoch, then the fewest epochs that reach the paper's."""
-    record = json.loads((ROOT / "results" / "settings.json").read_text())
+    record = json.loads((ROOT / "results" / "settings.json").read_text(encoding="utf-8"))
     first = [row for row in record["tries"] if row["epochs"] == 1]
     rate = max(first, key=lambda row: row["validation_accuracy"])["peak_learning_rate"]
     longer = [row for row in record["tries"] if row["peak_learning_rate"] == rate]  # in the order of epochs

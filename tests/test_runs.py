@@ -47,12 +47,12 @@ def files(folder):
 
 
 def read(run, name, file="manifest.json"):
-    return json.loads((run.folder / name / file).read_text())
+    return json.loads((run.folder / name / file).read_text(encoding="utf-8"))
 
 
 def edit_manifest(run, name, **changes):
     path = run.folder / name / "manifest.json"
-    changed = json.loads(path.read_text()) | changes
+    changed = json.loads(path.read_text(encoding="utf-8")) | changes
     del changed["sha256"]
     path.write_bytes(store.to_json(changed | {"sha256": hashlib.sha256(store.to_json(changed)).hexdigest()}))
 
@@ -361,7 +361,7 @@ def test_a_damaged_manifest_is_named_and_made_again(finished_run, copied, capsys
 def test_a_manifest_with_one_number_altered_is_damaged(finished_run, copied, capsys):
     run = copied("SN1")
     path = run.folder / "SN1" / "manifest.json"
-    path.write_text(path.read_text().replace('"training": ', '"training": 1'))
+    path.write_text(path.read_text(encoding="utf-8").replace('"training": ', '"training": 1'), encoding="utf-8")
     np.testing.assert_array_equal(run.predictions("SN1").mc_mean, finished_run.predictions("SN1").mc_mean)
     assert "SN1/manifest.json is corrupt: recomputing SN1" in capsys.readouterr().out
 
@@ -616,7 +616,7 @@ def test_a_manifest_without_an_origin_is_read(copied, monkeypatch, capsys):
     run = copied("SN1")
     edit_manifest(run, "SN1", origin=None)
     path = run.folder / "SN1" / "manifest.json"
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     del found["origin"], found["sha256"]
     path.write_bytes(store.to_json(found | {"sha256": hashlib.sha256(store.to_json(found)).hexdigest()}))
     drop_less(monkeypatch)

@@ -132,7 +132,7 @@ def test_the_intervals_of_own_teacher_shares_cover_at_least_as_often():
 
 
 def test_the_long_simulation_found_coverage_few_false_verdicts_and_power():
-    record = json.loads((ROOT / "results" / "coverage.json").read_text())
+    record = json.loads((ROOT / "results" / "coverage.json").read_text(encoding="utf-8"))
     assert record["studies"] >= 2000
     assert all(0.93 <= by_seeds["10"] <= 0.97 for by_seeds in record["coverage"].values())
     assert max(record["false_verdicts"].values()) <= 0.05

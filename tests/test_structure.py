@@ -89,7 +89,7 @@ def test_a_wrong_arrow_is_seen(tmp_path, monkeypatch):
         "import kdutils.runs",
         "def f():\n from .. import runs",
     ):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         assert imported(path) == {"runs"}
 
 

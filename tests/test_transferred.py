@@ -228,7 +228,7 @@ def test_the_record_is_that_of_the_committed_predictions():
     """The smallest study is made again; the tests below compute all a second way."""
     seeds, study = command.kept("paper")
     made = transferred.record(study, "paper", seeds)
-    stored = json.loads((RESULTS / "paper" / "transfer.json").read_text())
+    stored = json.loads((RESULTS / "paper" / "transfer.json").read_text(encoding="utf-8"))
     for name, measures in stored["networks"].items():
         assert measures.keys() == made["networks"][name].keys()
         for measure, values in measures.items():

@@ -19,6 +19,7 @@ STORED = (
     "one_pass",
     "faults",
     "benchmark",
+    "networks",
     "paper/sensitivity",
     "quick-converged/transfer",
     "quick/followed",
@@ -64,6 +65,20 @@ def faults(record):
     lines = ["| fault | tried | survived |", "|---|---|---|"]
     lines += [f"| {kind} | {n['tried']} | {n['survived']} |" for kind, n in record["faults"].items()]
     return "\n".join(lines)
+
+
+def networks(record):
+    """The rows of results/networks.json in two tables: what MC dropout took, and what it refused."""
+    taken = [["network", "taken as", "variance", "of whole passes", "ratio", "by chance"]]
+    refused = [["network", "refused, since"]]
+    for row in record["rows"]:
+        if row["way"] == "refused":
+            refused.append([row["network"], row["says"].split(":")[0]])
+        else:
+            spread = 1.96 * row["chance"]
+            numbers = [f"{row[key]:.3g}" for key in ("variance", "whole")] + [f"{row['ratio']:.3f}"]
+            taken.append([row["network"], row["way"], *numbers, f"{1 - spread:.3f} to {1 + spread:.3f}"])
+    return f"{markdown(taken)}\n\n{markdown(refused)}\n\ntorch {record['versions']['torch']}, on a processor."
 
 
 def coverage(record):
@@ -215,6 +230,7 @@ def parts():
         "sensitivity": f"\n{sensitivity(stored['paper/sensitivity'])}\n",
         "faults": f"\n{faults(stored['faults'])}\n",
         "benchmark": f"\n{benchmark(stored['benchmark'])}\n",
+        "networks": f"\n{networks(stored['networks'])}\n",
         "time": " ".join(map(cost, records)),
     }
 

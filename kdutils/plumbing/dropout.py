@@ -30,6 +30,11 @@ def is_own(module):
     return "forward" in vars(module) or not torchs
 
 
+def may_drop(module):
+    """Whether the module itself drops in training mode, or runs code that may."""
+    return acts(module) or is_own(module) or hooked(module)
+
+
 def unknown(model):
     """The modules of `model` that may drop although none of their kind is known to."""
     return [m for m in model.modules() if (is_own(m) or hooked(m)) and not isinstance(m, _NormBase)]
@@ -86,11 +91,16 @@ def _differ(first, second):
 
 
 def refuse_random(model, batch):
-    """ValueError if `model` is random in evaluation mode; it names the innermost module that is."""
+    """ValueError if `model` is random in evaluation mode; it names the innermost module that adds to it."""
     if not is_random(model, batch):
         return
-    runs, names = [], {module: name for name, module in model.named_modules()}
-    hooks = [m.register_forward_hook(lambda m, _, output: runs[-1].append((m, _copied(output)))) for m in names]
+    runs, begun, names = [], [], {module: name for name, module in model.named_modules()}
+
+    def ended(module, _, output):
+        runs[-1].append((module, begun.pop(), _copied(output)))
+
+    hooks = [m.register_forward_pre_hook(lambda _, inputs: begun.append(_copied(inputs))) for m in names]
+    hooks += [m.register_forward_hook(ended) for m in names]
     try:
         for _ in range(TRIES):
             runs.append([])
@@ -99,8 +109,12 @@ def refuse_random(model, batch):
         for hook in hooks:
             hook.remove()
     calls = zip(*runs, strict=False)
-    random = (call[0][0] for call in calls if any(_differ(call[0][1], other) for _, other in call))
-    module = next(random, model)
+    adds = (
+        module
+        for (module, inputs, output), *others in calls
+        if any(_differ(output, other) and not _differ(inputs, given) for _, given, other in others)
+    )
+    module = next(adds, model)
     place = f"{names[module]} ({type(module).__name__})" if names[module] else type(module).__name__
     raise ValueError(f"{place} is random in evaluation mode, too: its dropout or noise cannot be switched off")
 
@@ -114,23 +128,47 @@ def _copied(output):
 def switches(model, batch):
     """The modules of `model` to put in training mode, so that dropout is on and nothing else; children not included.
 
-    Those that hold a dropout of a known kind, and the unknown ones, which may; of the latter not those that would
-    change their buffers (a batch norm of somebody's own) or the form of the output. Raises ValueError naming such a
-    module that is random, too: its dropout cannot be switched on alone.
+    Those that hold a dropout of a known kind; where there are unknown ones, which may drop by the flag of any module,
+    all the others, too. Not those that would change their buffers (batch norms, also of somebody's own) or the form of
+    the output. Raises ValueError naming such a module with which the output is random: its dropout cannot be switched
+    on alone.
     """
     may = unknown(model)
-    known = [m for m in model.modules() if any(map(acts, m.modules())) and not isinstance(m, _NormBase)]
-    found = list(dict.fromkeys(known + may))
-    if not may or _only_drops(model, batch, found):
-        return found
-    more = [m for m in may if not _only_drops(model, batch, [m])]
-    for module in more:
-        if is_random(model, batch, [module]):
+    norms = [m for m in model.modules() if isinstance(m, _NormBase)]
+    known = [m for m in model.modules() if any(map(acts, m.modules())) and m not in norms]
+    if not any(map(may_drop, may + norms)):
+        return known
+    kept = {*known, *may, *norms}
+    others = [m for m in model.modules() if m not in kept and not isinstance(m, nn.RReLU)]  # which is random by itself
+    found = list(dict.fromkeys([*known, *may, *others]))
+    more = []
+    if not _only_drops(model, batch, found):
+        tried = may if _only_drops(model, batch, others) else may + others
+        more = [m for m in tried if not _only_drops(model, batch, [m])]
+    two = torch.cat([batch, batch])  # a batch norm in training mode refuses a single image
+    for module in more + (norms if is_random(model, two, norms) else []):
+        if is_random(model, two, [module]):
             raise ValueError(
                 f"the dropout of {type(module).__name__} cannot be switched on alone: in training mode it changes its "
                 "buffers or the form of its output; use nn.Dropout modules, or split it into several modules"
             )
     return [module for module in found if module not in more]
+
+
+def steps_without(model, batch, deterministic, stochastic, switches):
+    """How many steps of `deterministic` there are before the first that drops with `switches` in training mode.
+
+    The two nn.Sequentials are the steps of `model`. All are tried at once, and one after the other if that is random.
+    """
+    switches, steps = set(switches), list(deterministic)
+    around = switches - {*deterministic.modules(), *stochastic.modules()}  # containers of steps
+
+    def drop(count):
+        return is_random(model, batch, around | switches.intersection(nn.Sequential(*steps[:count]).modules()))
+
+    if not unknown(model) or not drop(len(steps)):
+        return len(steps)
+    return next((i for i in range(len(steps)) if drop(i + 1)), 0)
 
 
 def _only_drops(model, batch, modules):

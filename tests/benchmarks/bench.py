@@ -350,7 +350,7 @@ def quiet(run, *arguments):
     """run(*arguments) without its output."""
 
     def silent():
-        with open(os.devnull, "w") as nowhere:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
             kept, sys.stdout = sys.stdout, nowhere
             try:
                 run(*arguments)
@@ -374,7 +374,12 @@ def peak_memory(code):
     # not getrusage: what it reports begins with the size of the process that started this one
     end = "\nprint(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     done = subprocess.run(
-        [sys.executable, "-c", start + code + end], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", start + code + end],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        encoding="utf-8",
     )
     return int(done.stdout.split()[-1]) / 1024
 
@@ -410,7 +415,9 @@ def beside(bench):
         others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(busy)]
         try:
             command = [sys.executable, "-c", TASKS, "2" if bench.quick else "7"]
-            done = subprocess.run(command, env=unset | more, cwd=ROOT, capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                command, env=unset | more, cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8"
+            )
             return [float(number) for number in done.stdout.split()]
         finally:
             for other in others:
@@ -498,7 +505,7 @@ def pipeline(bench):
 
 def spent_on_networks(folder, seed="*", names=("*",)):
     found = [path for name in names for path in folder.glob(f"{seed}/{name}/manifest.json")]
-    return sum(sum(json.loads(path.read_text())["seconds"].values()) for path in found)
+    return sum(sum(json.loads(path.read_text(encoding="utf-8"))["seconds"].values()) for path in found)
 
 
 def draw(record):
@@ -547,7 +554,9 @@ def main():
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="measure these anew, keep the others")
     options = parser.parse_args()
     path = ROOT / "results" / "benchmark.json"
-    kept = {"rows": [], "growth": {}, "made": []} | (json.loads(path.read_text()) if path.exists() else {})
+    kept = {"rows": [], "growth": {}, "made": []} | (
+        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    )
     bench = Bench(options.quick, () if options.quick else kept["rows"])
     warnings.filterwarnings("ignore")
     started = time.perf_counter()

@@ -132,7 +132,7 @@ def main():
     options, path = parser.parse_args(), ROOT / "results" / "coverage.json"
     studies = 200 if options.quick else 2000
     if options.transfer:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
     else:
         record = machine.provenance() | {"studies": studies, "images": IMAGES, "coverage": coverages(KINDS, studies)}
         bound = claims.DELTAS["log-ratio"]

@@ -68,7 +68,7 @@ def visit(browser):
 
 
 def display_formulas(notebook):
-    cells = json.loads((ROOT / notebook).read_text())["cells"]
+    cells = json.loads((ROOT / notebook).read_text(encoding="utf-8"))["cells"]
     return sum("".join(cell["source"]).count("$$") // 2 for cell in cells if cell["cell_type"] == "markdown")
 
 

@@ -32,10 +32,10 @@ def started(project, name, **environment):
     settings = project.folder / "settings" / name
     news = settings / "lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
-    news.write_text(json.dumps({"fetchNews": "false"}))  # else it asks whether to, over the notebook
+    news.write_text(json.dumps({"fetchNews": "false"}), encoding="utf-8")  # else it asks whether to, over the notebook
     environment |= {"JUPYTER_CONFIG_DIR": str(settings), "JUPYTER_RUNTIME_DIR": str(settings / "runtime")}
     environment |= {"BROWSER": "echo", "PYTHONPATH": str(project.folder)}
-    with (settings / "log").open("w") as log:
+    with (settings / "log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
             ["make", "--old-file", ".venv/ready", "lab"],  # with what is installed already
             cwd=project.folder,
@@ -53,8 +53,8 @@ def started(project, name, **environment):
 
 def address(process, log):
     """The file:// address that `echo` was called with, once JupyterLab is up."""
-    while not (found := re.search(r"^file://\S+", log.read_text(), re.MULTILINE)):
-        assert process.poll() is None, f"`make lab` ended: {log.read_text()}"
+    while not (found := re.search(r"^file://\S+", log.read_text(encoding="utf-8"), re.MULTILINE)):
+        assert process.poll() is None, f"`make lab` ended: {log.read_text(encoding='utf-8')}"
         time.sleep(0.1)
     return found[0]
 

@@ -60,11 +60,14 @@ class Slurm:
         self.daemons = []
 
     def __enter__(self):
-        host, user = socket.gethostname().split(".")[0], subprocess.check_output(["id", "-un"], text=True).strip()
+        host = socket.gethostname().split(".")[0]
+        user = subprocess.check_output(["id", "-un"], text=True, encoding="utf-8").strip()
         text = SETTINGS.format(folder=self.folder, host=host, user=user, ports=free_ports(2), cpus=os.cpu_count())
-        (self.folder / "slurm.conf").write_text(text)
+        (self.folder / "slurm.conf").write_text(text, encoding="utf-8")
         srun = self.folder / "srun"  # the executor calls it without $SLURM_CONF
-        srun.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {shutil.which("srun")} "$@"\n')
+        srun.write_text(
+            f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {shutil.which("srun")} "$@"\n', encoding="utf-8"
+        )
         srun.chmod(0o755)
         for name in ("state", "spool", "munge"):
             (self.folder / name).mkdir(mode=0o700)
@@ -96,13 +99,13 @@ class Slurm:
         return os.environ | self.environment
 
     def start(self, name, *options):
-        log = (self.folder / f"{name}.said").open("w")
+        log = (self.folder / f"{name}.said").open("w", encoding="utf-8")
         program = shutil.which(name, path=PATH)
         self.daemons.append(subprocess.Popen([program, *options], env=self.all, stdout=log, stderr=log))
 
     def run(self, *command):
         """What a Slurm command says."""
-        done = subprocess.run(command, env=self.all, capture_output=True, text=True)
+        done = subprocess.run(command, env=self.all, capture_output=True, text=True, encoding="utf-8")
         return (done.stdout + done.stderr).strip()
 
     def wait(self, wanted, *command, seconds=60):
@@ -111,7 +114,7 @@ class Slurm:
             if (said := self.run(*command)) == wanted:
                 return
             time.sleep(1)
-        logs = [f"{path.name}: {path.read_text()[-1000:]}" for path in self.folder.glob("*.said")]
+        logs = [f"{path.name}: {path.read_text(encoding='utf-8')[-1000:]}" for path in self.folder.glob("*.said")]
         raise TimeoutError(f"{' '.join(command)} says {said!r}, not {wanted!r}\n" + "\n".join(logs))
 
 

@@ -38,7 +38,7 @@ class Project(checkout.Project):
 
     def start(self, *command):
         """A command in the background that writes into said.txt."""
-        with (self.folder / "said.txt").open("w") as said:
+        with (self.folder / "said.txt").open("w", encoding="utf-8") as said:
             options = {"cwd": self.folder, "env": self.environment, "stdout": said, "stderr": said}
             self.process = subprocess.Popen(command, start_new_session=True, **options)
         return self.process
@@ -46,7 +46,7 @@ class Project(checkout.Project):
     def finish(self, process):
         """(exit status, everything that it printed)."""
         status = process.wait(1800)
-        return status, (self.folder / "said.txt").read_text()
+        return status, (self.folder / "said.txt").read_text(encoding="utf-8")
 
     def made(self, runs):
         """{seed and network: the bytes of its predictions} below the folder `runs`."""

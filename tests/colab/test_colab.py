@@ -40,12 +40,12 @@ def machine(tmp_path_factory):
     (folder / "modules" / "google" / "colab" / "__init__.py").touch()
     startup = folder / "ipython" / "profile_default" / "startup" / "colab.py"
     startup.parent.mkdir(parents=True)
-    startup.write_text("import google.colab\n")
+    startup.write_text("import google.colab\n", encoding="utf-8")
     kernel = folder / "jupyter" / "kernels" / "colab" / "kernel.json"
     kernel.parent.mkdir(parents=True)
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    kernel.write_text(json.dumps({"argv": argv, "display_name": "Colab", "language": "python"}))
-    address = re.search(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text())[1]
+    kernel.write_text(json.dumps({"argv": argv, "display_name": "Colab", "language": "python"}), encoding="utf-8")
+    address = re.search(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
     kd.data.load_mnist()  # fetched once, for all
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "KDUTILS_PROFILE")}
     environment |= {

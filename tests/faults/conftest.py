@@ -11,7 +11,7 @@ def pytest_sessionfinish(session):
     """Replaces the counts of the kinds that were tried; so one file of tests can be run again by itself."""
     if TRIED and not session.config.option.markexpr:
         path = ROOT / "results" / "faults.json"
-        before = json.loads(path.read_text())["faults"] if path.exists() else {}
+        before = json.loads(path.read_text(encoding="utf-8"))["faults"] if path.exists() else {}
         counts = {kind: {"tried": TRIED[kind], "survived": SURVIVED[kind]} for kind in TRIED}
         store.write_atomically(path, store.to_json(machine.provenance() | {"faults": before | counts}))
 

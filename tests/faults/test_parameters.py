@@ -78,7 +78,13 @@ def call(*command, **environment):
     environment = os.environ | {"PATH": path, "KDUTILS_DATA": str(kd.data.default_root().resolve())} | environment
     environment.pop("KDUTILS_PROFILE", None)
     done = subprocess.run(
-        [str(w) for w in command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        [str(w) for w in command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        encoding="utf-8",
     )
     return done.returncode, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
 

@@ -83,13 +83,13 @@ def edited(project):
 
     def edit(module, code, instead):
         path = project.folder / "kdutils" / f"{module}.py"
-        kept[path] = path.read_text()
+        kept[path] = path.read_text(encoding="utf-8")
         assert kept[path].count(code) == 1
-        path.write_text(kept[path].replace(code, instead))
+        path.write_text(kept[path].replace(code, instead), encoding="utf-8")
 
     yield edit
     for path, text in kept.items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
 
 
 def ask(project, way, network, **options):
@@ -141,7 +141,7 @@ def test_an_edited_architecture_is_trained_when_forced_and_put_back_to_the_same_
         assert project.snakemake(force="1").returncode == 0
         assert all(made(project.runs)[file] != content for file, content in before.items())
     path = project.folder / "kdutils" / "models.py"
-    path.write_text(path.read_text().replace("nn.Dropout(0.2)", "nn.Dropout(0.5)"))
+    path.write_text(path.read_text(encoding="utf-8").replace("nn.Dropout(0.2)", "nn.Dropout(0.5)"), encoding="utf-8")
     with fault("edited code"):
         assert project.snakemake(force="1").returncode == 0
         assert made(project.runs) == before
@@ -149,11 +149,13 @@ def test_an_edited_architecture_is_trained_when_forced_and_put_back_to_the_same_
 
 def test_an_edited_metric_changes_the_table_and_trains_nothing(project, edited):
     before, table = made(project.runs), project.runs / "table1.json"
-    mupe = json.loads(table.read_text())["networks"]["KD-SN2"]["MUPE"]["mean"]
+    mupe = json.loads(table.read_text(encoding="utf-8"))["networks"]["KD-SN2"]["MUPE"]["mean"]
     with fault("edited code"):
         edited("study", 'self.rows(name, "mupe_of")) ** 2', 'self.rows(name, "mupe_of")) ** 2 * 3')
         project.snakemake(str(table.relative_to(project.folder)))
-        assert json.loads(table.read_text())["networks"]["KD-SN2"]["MUPE"]["mean"] == pytest.approx(3 * mupe)
+        assert json.loads(table.read_text(encoding="utf-8"))["networks"]["KD-SN2"]["MUPE"]["mean"] == pytest.approx(
+            3 * mupe
+        )
         assert made(project.runs) == before
 
 

@@ -28,7 +28,9 @@ def python(tmp_path):
 
     def run(*words):
         command = [tmp_path / "venv" / "bin" / "python", *words]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800, encoding="utf-8"
+        )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
 
@@ -55,14 +57,14 @@ def test_the_package_alone_and_its_wheel(python, source, tmp_path):
 
 
 def test_all_extras_go_together(python, source):
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     python("-m", "pip", "install", "--quiet", f"{source}[{','.join(extras)}]")
     python("-m", "pip", "check")
     assert "site-packages" in python("-c", USE)
 
 
 def test_what_a_conda_user_installs_with_pip(python, source):
-    pins = re.findall(r"^ *- (.*==.*)$", (ROOT / "environment.yml").read_text(), re.MULTILINE)
+    pins = re.findall(r"^ *- (.*==.*)$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE)
     python("-m", "pip", "install", "--quiet", *pins)
     python("-m", "pip", "install", "--quiet", "--no-deps", "-e", source)
     python("-m", "pip", "check")
@@ -85,6 +87,8 @@ def test_what_make_installs_passes_the_fast_tests(tmp_path):
         [".venv/bin/python", "-m", "pip", "check"],
         [".venv/bin/python", "-m", "pytest", "-q", *tests],
     ):
-        done = subprocess.run(words, cwd=tmp_path / "project", env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            words, cwd=tmp_path / "project", env=environment, capture_output=True, text=True, encoding="utf-8"
+        )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     shutil.rmtree(tmp_path / "project")

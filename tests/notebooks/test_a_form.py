@@ -40,7 +40,7 @@ def text_of(nb):
 
 def test_there_are_eight_and_the_pipeline_runs_each():
     assert [name[:2] for name in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06", "07", "08"]
-    snakefile = (ROOT / "Snakefile").read_text()
+    snakefile = (ROOT / "Snakefile").read_text(encoding="utf-8")
     assert [name for name in NOTEBOOKS if f'notebook("{name}")' not in snakefile] == []
 
 
@@ -56,7 +56,7 @@ def test_holds_nothing_of_the_machine_that_made_it(executed):
     name, nb = executed
     assert set(nb.metadata) == {"kernelspec", "language_info"}
     assert nb.metadata.kernelspec.name == "python3"
-    text = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
+    text = (ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8")
     assert re.findall(r"[\"' (=]/(?:root|home|tmp|work|usr|Users|content)/\S*", text) == []
     assert "application/vnd.jupyter.widget" not in text
 
@@ -435,7 +435,7 @@ def test_nothing_stands_behind_a_comment_that_begins_a_line(path):
 
 
 def test_every_recorded_fault_was_survived():
-    counts = json.loads((ROOT / "results" / "faults.json").read_text())["faults"]
+    counts = json.loads((ROOT / "results" / "faults.json").read_text(encoding="utf-8"))["faults"]
     least = {"SIGKILL": 50, "damaged artefacts": 200, "bad parameters": 100}
     assert all(counts[kind]["tried"] >= number for kind, number in least.items())
     assert {kind: n["survived"] for kind, n in counts.items()} == {kind: n["tried"] for kind, n in counts.items()}

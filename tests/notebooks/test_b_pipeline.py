@@ -27,7 +27,9 @@ def test_it_made_networks_predictions_tables_and_figures(finished):
         run = kd.Run("smoke", 0, finished.folder / "runs", read_only=True)
         assert len(run.predictions(name).labels) == run.profile.test_images
         assert set(run.history(name)) >= {"step_losses", "train_accuracy", "validation_accuracy"}
-    assert set(json.loads((finished.runs / "table1.json").read_text())["networks"]) == set(kd.runs.TABLE_1)
+    assert set(json.loads((finished.runs / "table1.json").read_text(encoding="utf-8"))["networks"]) == set(
+        kd.runs.TABLE_1
+    )
     figures = sorted(path.name for path in (finished.runs / "figures").iterdir())
     stems = ["figure1_kd-sn1", "figure2_kd-sn2", "figure3_kd-sn3", "figure4_all_networks", "figure5_mupe_capacity"]
     stems += ["figure7_image_by_image", "figure8_disagreement", "figure8b_one_digit"]  # 6 needs two seeds
@@ -47,7 +49,7 @@ def test_what_one_seed_cannot_show_is_left_out_with_a_sentence(finished):
     assert "Figure 6 is left out: one seed has no other teacher to compare with." in executed[SIX[5]]
     assert "One seed has no other teacher, so there is nothing to count." in executed[SIX[4]]
     assert "nan" not in executed[SIX[4]]
-    record = json.loads((finished.runs / "table1.json").read_text())
+    record = json.loads((finished.runs / "table1.json").read_text(encoding="utf-8"))
     tests = [own for row in record["claims"] for own in row["conditions"] if own["needed"] == "p < 0.05"]
     assert {own["found"].split(";")[0] for own in tests} == {"needs two seeds"}
     assert {own["stands"] for own in tests} == {"open"}
@@ -55,7 +57,9 @@ def test_what_one_seed_cannot_show_is_left_out_with_a_sentence(finished):
 
 def test_one_thing_changed_stands_beside_the_original(finished):
     """A smaller SN1, by a file: only what hangs on it is trained, and the tables of both stand side by side."""
-    (finished.folder / "my-sn1.toml").write_text('base = "smoke"\nstudent = "SN1: 5x5:4 M 5x5:8 M, 16"\n')
+    (finished.folder / "my-sn1.toml").write_text(
+        'base = "smoke"\nstudent = "SN1: 5x5:4 M 5x5:8 M, 16"\n', encoding="utf-8"
+    )
     done = finished.snakemake("--dry-run", profile="my-sn1.toml")
     assert done.returncode == 0, done.stderr
     done = finished.papermill(
@@ -67,7 +71,7 @@ def test_one_thing_changed_stands_beside_the_original(finished):
     assert done.returncode == 0, done.stderr
     made = finished.folder / "runs" / "my-sn1"
     assert [path.name for path in (made / "seed-0").iterdir()] == ["KD-SN1"]
-    record, before = (json.loads((path / "table1.json").read_text()) for path in (made, finished.runs))
+    record, before = (json.loads((path / "table1.json").read_text(encoding="utf-8")) for path in (made, finished.runs))
     assert record["original"]["networks"] == before["networks"]
     assert {name for name, row in record["networks"].items() if row != before["networks"][name]} == {"KD-SN1"}
     report = finished.run("python", "workflow/report.py", made).stdout
@@ -78,7 +82,7 @@ def test_one_thing_changed_stands_beside_the_original(finished):
 def test_the_report_shows_both_tables(finished):
     done = finished.run("python", "workflow/report.py", finished.runs)
     assert done.returncode == 0, done.stderr
-    record = json.loads((finished.runs / "table1.json").read_text())
+    record = json.loads((finished.runs / "table1.json").read_text(encoding="utf-8"))
     assert f"99.21% / {record['networks']['TN']['accuracy']['mean']:.2%}" in done.stdout
     assert all(name in done.stdout for name in SIX)
 
@@ -163,7 +167,7 @@ def test_what_is_damaged_is_made_again_with_what_hangs_on_it(finished, put_back,
 )
 def test_an_edit_to_code_runs_the_notebooks_that_call_it(finished, put_back, module, rules):
     path = put_back(finished.folder / "kdutils" / f"{module}.py")
-    path.write_text(path.read_text() + "\n\nEDITED = True\n")
+    path.write_text(path.read_text(encoding="utf-8") + "\n\nEDITED = True\n", encoding="utf-8")
     assert planned(finished) == rules
 
 
@@ -195,7 +199,7 @@ def test_an_edit_to_prose_trains_nothing(finished):
     executed = "runs/smoke/notebooks/02_teacher-seed-0.ipynb"
     done = finished.snakemake(executed)
     assert done.returncode == 0, done.stderr
-    text = (finished.folder / executed).read_text()
+    text = (finished.folder / executed).read_text(encoding="utf-8")
     assert "One more sentence." in text
     assert "epoch 1/1" not in text
     assert weights.stat().st_mtime_ns == before
@@ -257,13 +261,13 @@ def test_what_make_leaves_empty_is_as_if_it_were_not_given(project):
 def test_a_notebook_that_stops_early_is_a_failure(finished):
     """papermill calls SystemExit(0) in a cell a success: the missing proof must not."""
     path = finished.folder / "notebooks" / "01_data.ipynb"
-    original = path.read_text()
+    original = path.read_text(encoding="utf-8")
     nb = nbformat.reads(original, 4)
     nb.cells.insert(5, nbformat.v4.new_code_cell("raise SystemExit(0)"))
     nbformat.write(nb, path)
     try:
         done = finished.snakemake("--forcerun", "data", "--until", "data")
     finally:
-        path.write_text(original)
+        path.write_text(original, encoding="utf-8")
     assert done.returncode != 0
     assert "01_data stopped before its last cell" in done.stderr

@@ -24,7 +24,7 @@ def test_outputs_of_01_are_reproduced(finished):
 
 
 def test_outputs_of_05_to_07_are_reproduced_without_torch(finished, tmp_path):
-    (tmp_path / "torch.py").write_text('raise ImportError("results need no torch")')
+    (tmp_path / "torch.py").write_text('raise ImportError("results need no torch")', encoding="utf-8")
     done = finished.nbval(*(f"notebooks/{name}.ipynb" for name in EXACT[1:4]), PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stdout
     for name in ("table1.json", "sensitivity.json"):
@@ -47,7 +47,7 @@ def test_the_other_scales_table_is_that_of_its_committed_results(project):
 def assert_made_again(project, scale, name):
     """The numbers and words of a file in results/ are those that the notebooks have just written."""
     paths = (project.folder / folder / scale / name for folder in ("runs/reference", "results"))
-    made, committed = (dict(leaves(json.loads(path.read_text()))) for path in paths)
+    made, committed = (dict(leaves(json.loads(path.read_text(encoding="utf-8")))) for path in paths)
     assert made.keys() == committed.keys()
     for place, value in committed.items():
         expected = value if isinstance(value, str | None) else pytest.approx(value, rel=1e-5, abs=1e-12)
@@ -120,13 +120,13 @@ ALTERED = {  # what: (file, code, instead, notebook that notices)
 def test_an_altered_formula_is_noticed(finished, what):
     file, code, instead, name = ALTERED[what]
     path = finished.folder / "kdutils" / file
-    original = path.read_text()
+    original = path.read_text(encoding="utf-8")
     assert original.count(code) == 1
-    path.write_text(original.replace(code, instead))
+    path.write_text(original.replace(code, instead), encoding="utf-8")
     try:
         assert_noticed(finished, name)
     finally:
-        path.write_text(original)
+        path.write_text(original, encoding="utf-8")
 
 
 def test_an_altered_prediction_is_noticed(finished):

@@ -14,7 +14,7 @@ def test_threads_follow_what_the_process_is_granted(monkeypatch, tmp_path):
         "50000 100000": 1,
         "99900000 100000": here,
     }.items():
-        quota.write_text(content)
+        quota.write_text(content, encoding="utf-8")
         assert machine.available_threads(quota) == granted
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
     assert machine.available_threads(tmp_path / "none") == 1
