@@ -185,7 +185,7 @@ class Run:
         """The Profile in whose folder a network lies. Raises ValueError for an unknown network."""
         if name not in self.networks:
             raise ValueError(f"unknown network {name!r}: known are {', '.join(self.networks)}")
-        return self.profile if name in ONE_PASS else owner(self.profile, *self.networks[name])  # those by own recipes
+        return self.profile if name in recipes.ONE_PASS else owner(self.profile, *self.networks[name])  # by its recipe
 
     def store(self, name):
         """The `store.Store` of a network's files."""

@@ -111,7 +111,7 @@ def test_make_hands_its_settings_on():
         check=True,
         encoding="utf-8",
     )
-    words = '"quick-converged" "0-5" --device "cpu" --precision "auto" --runs "my runs"'
+    words = '"quick-converged" "0-5" --device "cpu" --precision "auto" --runs \'my runs\''
     assert f"python workflow/further.py {words}" in made.stdout.splitlines()
 
 

@@ -188,7 +188,7 @@ def test_durations_in_words(seconds, words):
 
 def test_the_known_costs_are_those_of_the_committed_manifests():
     paths = sorted((ROOT / "results" / "quick").glob("seed-*/SN2/manifest.json"))
-    found = [json.loads(path.read_text())["seconds"] for path in paths]
+    found = [json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in paths]
     expected = statistics.median(own["training"] + own["evaluation"] for own in found)
     assert costs.seconds(kd.PROFILES["quick"])["SN2", "training"] == pytest.approx(expected)
 
