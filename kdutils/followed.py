@@ -9,7 +9,7 @@ passes, of which the record has accuracy, mean confidence and AUROC.
 from functools import cache
 
 import numpy as np
-from scipy.stats import mannwhitneyu, rankdata
+import scipy.stats
 
 from . import stats, transfer
 from .recipes import ONE_PASS, answers_once
@@ -54,7 +54,7 @@ def correlations(one, other):
 
 def rank_correlations(one, other):
     """Spearman's ρ (seeds,) of the rows of two arrays (seeds, n)."""
-    return correlations(rankdata(one, axis=1), rankdata(other, axis=1))
+    return correlations(*(scipy.stats.rankdata(rows, axis=1) for rows in (one, other)))
 
 
 def rank_correlations_unsure(teacher, student):
@@ -65,7 +65,7 @@ def rank_correlations_unsure(teacher, student):
 
 def told_apart(known, strange):
     """AUROCs (seeds,): how likely a number of `strange` (seeds, n) is above one of `known` (seeds, m), ties half."""
-    return mannwhitneyu(strange, known, axis=1).statistic / (strange.shape[1] * known.shape[1])
+    return scipy.stats.mannwhitneyu(strange, known, axis=1).statistic / (strange.shape[1] * known.shape[1])
 
 
 def alone(study, name, dropout, test=None):

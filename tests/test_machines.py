@@ -211,7 +211,7 @@ def test_make_works_in_a_folder_with_spaces_and_umlauts(umlauts, runs):
 
     stored = "quick/seed-0/SN1"
     shutil.copytree(ROOT / "results" / stored, umlauts / runs / stored)
-    make = ("make", "--old-file=.venv/ready", f"RUNS={runs}")
+    make = ("make", "--no-print-directory", "--old-file=.venv/ready", f"RUNS={runs}")
     assert run(*make, "results", "PROFILE=quick") == "kept quick seed 0 SN1\n"
     kept = umlauts / "results" / stored / "predictions.npz"
     assert kept.read_bytes() == (ROOT / "results" / stored / "predictions.npz").read_bytes()
