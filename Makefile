@@ -48,11 +48,12 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 1000
 endif
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity further one-pass test bench book lab results notebooks transfer figures lock links clean
+.PHONY: help paper study sensitivity further one-pass report test bench book lab results notebooks transfer figures lock links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto PRECISION=auto), then"
 	@echo "                show Table 1; FORCE=1 remakes all of it, FORCE=KD-SN2 a network and what hangs on it"
+	@echo "make report     a finished run on one page: notebooks, figures, tables, runtimes, graph (PROFILE=, SEEDS=)"
 	@echo "make test       check everything: style, units, the whole pipeline at smoke scale, the committed notebooks"
 	@echo "make test-faults  interrupt, damage, fill the disk, misuse: every fault, one by one (half an hour)"
 	@echo "make test-colab   each notebook alone in an empty machine like Colab's"
@@ -116,6 +117,14 @@ one-pass: SEEDS = 10-15
 one-pass: TARGET = one_pass
 one-pass: .venv/ready
 	@$(UNTIL) $(SNAKEMAKE) --config profile="$(SCALE)" $(CONFIG); $(STOPPED) :
+
+# of `make study`, too: it is told by notebook 07; nothing is executed again because a setting is not given this time
+report: TARGET = reading
+report: .venv/ready
+	@run=$(FOLDER)/"$$(basename "$(SCALE)" .toml)"; [ ! -e "$$run"/notebooks/07_what_is_transferred.json ] || controls=1; \
+	set -- --config profile="$(SCALE)" $(CONFIG) controls="$$controls"; $(UNTIL) \
+	$(SNAKEMAKE) --rerun-triggers mtime "$$@"; $(STOPPED) \
+	$(HOMELESS) snakemake reading --cores all --nolock --quiet --report "$$run"/report.html "$$@" && echo "open $$run/report.html"
 
 test: .venv/ready
 	.venv/bin/ruff check .
