@@ -48,7 +48,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 1000
 endif
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity further one-pass report test bench book lab results notebooks transfer figures lock links clean
+.PHONY: help paper study sensitivity further one-pass report test bench book summary lab results notebooks transfer figures lock links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto PRECISION=auto), then"
@@ -62,6 +62,7 @@ help:
 	@echo "make test-browser  all notebooks in JupyterLab, in a real browser (some minutes; needs Chromium)"
 	@echo "make bench      measure the costs side by side (QUICK=1: a rough table in three minutes)"
 	@echo "make book       build the notebooks, results and documentation as a site to read: book/index.html"
+	@echo "make summary    the summary for reviewers as a PDF of one page: book/summary.pdf (needs Chromium)"
 	@echo "make test-book  open every page of it in Chromium: links, formulas, images, a phone's width"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make study      run the notebooks for many seeds, and 07 (SEEDS=0-9; THREADS=1: as many at once as there are cores;"
@@ -152,6 +153,9 @@ book: .venv/ready
 	@.venv/bin/sphinx-build -q -W --keep-going -c docs -d build/doctrees . build/book
 	@rm -rf book && mv build/book book
 	@echo "open book/index.html"
+
+summary: book
+	@.venv/bin/python workflow/summary.py
 
 lab: .venv/ready
 	@# in a container one often is root, which Jupyter refuses unless told
