@@ -20,7 +20,6 @@ from .study import DEFINITIONS, DETERMINISTIC
 DELTAS = {"accuracy": 0.002, "ECE": 0.001, "log-ratio": float(np.log(1.25))}  # fixed before the runs
 LADDER = ("KD-SN1", "KD-SN2", "KD-SN3")  # students of growing size
 PLAIN_LADDER = ("SN1", "SN2", "SN3")  # the same without distillation
-FIRST_FRESH = 4  # seed of `paper`; seeds 0 to 3 and all of `quick` were explored
 CLAIMS = {
     "C1a": "the distilled students match the teacher's accuracy",
     "C1b": "SN2 is equally accurate with and without distillation",
@@ -240,8 +239,3 @@ def judged(record):
         own = row["controlled"]
         found[claim] = own if found.get(claim, own) == own else DIFFER
     return found
-
-
-def stage(record):
-    """Of a study: "fresh seeds", on which nothing was explored, or "exploration"."""
-    return "fresh seeds" if record["profile"] == "paper" and min(record["seeds"]) >= FIRST_FRESH else "exploration"

@@ -102,7 +102,9 @@ def beside_teacher(study, name, dropout):
         measures["ρ of mutual information, upper tenth"] = of_seeds(rank_correlations_unsure, I_T, own)
     if hasattr(study.predictions[name][0], FULL[dropout]):
         rows = zip(study.field("TN", "mc_mean"), study.field(name, FULL[dropout]), strict=True)
-        measures["KL(teacher ‖ student)"] = found(study.mean(np.array([transfer.kl_of_images(*row) for row in rows])))
+        divergence = study.mean(np.array([transfer.kl_of_images(*row) for row in rows]))
+        if np.isfinite(divergence.values).all():  # else a student gives 0 to a class that its teacher allows
+            measures["KL(teacher ‖ student)"] = found(divergence)
     if other := twin(name, study.predictions):
         measures["log MUPE / one-pass student's"] = found(error.log_ratio(mupe(study, other, "off")))
     return measures

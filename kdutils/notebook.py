@@ -11,7 +11,7 @@ from pathlib import Path
 from .plumbing.checks import check_seed
 from .plumbing.machine import commit, provenance
 from .plumbing.store import display_path, project_root, to_json, write_atomically
-from .profiles import Profile, parse_seeds, resolve, seeds_in
+from .profiles import Profile, of_one_stage, parse_seeds, resolve, seeds_in
 from .runs import TABLE_1, Run
 
 OWN = "a setting of a profile is changed in a file of its own, as docs/own.md shows"
@@ -102,7 +102,8 @@ def _open(profile, seed, device, precision, runs, data, seeds="", source=None, c
     root = project_root() / "results" if committed else runs
     if seeds == "":
         kept = [Run(profile, number, root, read_only=True) for number in seeds_in(root / profile.name) if committed]
-        seeds = [run.seed for run in kept if all(map(run.has, having))] or [check_seed(seed)]
+        whole = [run.seed for run in kept if all(map(run.has, having))]
+        seeds = of_one_stage(profile.name, whole) or [check_seed(seed)]
     numbers = parse_seeds(seeds)
     if len(numbers) < at_least:
         raise ValueError(f"seeds must be at least {at_least} here, such as 0-{at_least - 1}, got {seeds!r}")

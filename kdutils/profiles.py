@@ -10,6 +10,8 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from .plumbing.checks import check_seed, check_soft_weight, check_temperature, number, whole_number
 from .plumbing.store import located
 
+FIRST_FRESH = 4  # seed of `paper`; seeds 0 to 3 and all of `quick` were explored
+FEWEST_FRESH = 6  # seeds that are shown in the place of the explored ones
 LAYERS = r"(?:(?:5x5:)?[1-9]\d*|M)"
 STUDENT = re.compile(rf"(SN[123]): ({LAYERS}(?: {LAYERS})*), ([1-9]\d*(?:, [1-9]\d*)*)")  # as in `Profile.student`
 
@@ -182,6 +184,13 @@ def derive_seed(seed, *purpose):
 def seeds_in(folder):
     """The seeds of a profile's folder, those of its folders seed-<seed>, sorted."""
     return sorted(int(path.name.removeprefix("seed-")) for path in folder.glob("seed-*"))
+
+
+def of_one_stage(profile, seeds):
+    """Of the seeds of a profile, a name, those that may stand in one table: never fresh ones among explored ones."""
+    explored = [seed for seed in seeds if profile != "paper" or seed < FIRST_FRESH]
+    fresh = [seed for seed in seeds if seed not in explored]
+    return fresh if len(fresh) >= FEWEST_FRESH or not explored else explored
 
 
 def parse_seeds(seeds):

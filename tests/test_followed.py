@@ -130,6 +130,24 @@ def test_the_divergence_needs_all_probabilities_so_the_test_images_alone_have_it
     assert found["test"]["KL(teacher ‖ student)"]["per_seed"] == pytest.approx(hand, rel=1e-4)
 
 
+def test_no_divergence_from_a_student_that_rules_out_what_its_teacher_allows(monkeypatch):
+    """It is infinite, and a mean of it says nothing."""
+
+    class Certain(MadeUp):
+        def predictions(self, name, images="test"):
+            found = super().predictions(name, images)
+            if (name, images) == ("KD-SN1", "test"):
+                found.deterministic[0] = [0, 1]
+            return found
+
+    monkeypatch.setattr(followed, "NAMES", ())
+    found = followed.record([Certain(seed) for seed in range(SEEDS)], "quick", ("TN", "KD-SN1"))
+    has = {
+        own["network"] + own["dropout"]: "KL(teacher ‖ student)" in own["images"]["test"] for own in found["readings"]
+    }
+    assert has == {"TNon": False, "TNoff": True, "KD-SN1on": True, "KD-SN1off": False}
+
+
 def test_telling_strangers_from_test_images(record):
     found = reading(record, "TN", "on")["images"]
     assert [images for images, own in found.items() if "AUROC by entropy" in own] == list(followed.STRANGERS)
@@ -177,3 +195,11 @@ def test_every_committed_one_pass_network_is_in_the_record(profile):
     for name in ONE_PASS:
         seeds = [path.parent.name for path in (RESULTS / profile).glob(f"seed-*/{name}")]
         assert (len(seeds) >= command.FEWEST) == any(own["network"] == name for own in record["readings"])
+
+
+def test_every_committed_file_of_json_is_one_for_all_readers():
+    """NaN and Infinity are Python's alone."""
+    for path in RESULTS.glob("**/*.json"):
+        json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=lambda name, path=path: pytest.fail(f"{path}: {name}")
+        )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from checkout import ROOT
 from kdutils.plumbing.checks import check_soft_weight, check_temperature, whole_number
-from kdutils.profiles import derive_seed, parse_seeds, resolve
+from kdutils.profiles import derive_seed, of_one_stage, parse_seeds, resolve
 
 
 def variant(**changes):
@@ -251,6 +251,20 @@ def test_the_papers_scale_has_the_settings_that_the_rule_chooses():
     assert record["chosen"] == chosen
     paper = kd.PROFILES["paper"]
     assert (paper.peak_learning_rate, paper.epochs) == (chosen["peak_learning_rate"], chosen["epochs"])
+
+
+@pytest.mark.parametrize(
+    ("profile", "seeds", "shown"),
+    [
+        ("paper", range(10), [4, 5, 6, 7, 8, 9]),  # what was explored is not judged on
+        ("paper", range(9), [0, 1, 2, 3]),  # and waits until enough is there
+        ("paper", [4, 5], [4, 5]),
+        ("quick", range(12), list(range(12))),
+        ("paper", [], []),
+    ],
+)
+def test_explored_and_fresh_seeds_do_not_stand_in_one_table(profile, seeds, shown):
+    assert of_one_stage(profile, seeds) == shown
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pages
 import pytest
 import report
-from kdutils.claims import judged, stage
+from kdutils.claims import judged
 
 FOUND = {"C3": "not supported", "C5": "supported", "C6": "supported", "C7": "open"}
 
@@ -74,9 +74,9 @@ def test_a_share_just_below_zero_is_told_without_a_sign():
 
 
 def test_seeds_on_which_nothing_was_explored_are_told_apart():
-    assert stage({"profile": "paper", "seeds": [4, 5]}) == "fresh seeds"
+    assert report.stage({"profile": "paper", "seeds": [4, 5]}) == "fresh seeds"
     for profile, seeds in (("paper", [3, 4]), ("quick", [4, 5])):
-        assert stage({"profile": profile, "seeds": seeds}) == "exploration"
+        assert report.stage({"profile": profile, "seeds": seeds}) == "exploration"
 
 
 def test_two_readings_of_a_claim_that_differ():

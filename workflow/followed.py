@@ -5,7 +5,7 @@ python workflow/followed.py    writes results/<scale>/followed.json, of the seed
 
 from kdutils import followed
 from kdutils.plumbing.store import to_json, write_atomically
-from kdutils.profiles import PROFILES, seeds_in
+from kdutils.profiles import PROFILES, of_one_stage, seeds_in
 from kdutils.recipes import ONE_PASS
 from kdutils.runs import NETWORKS, Run
 from report import ROOT
@@ -17,9 +17,10 @@ FEWEST = 3  # seeds of a network that is shown
 def main():
     for profile in PROFILES:
         runs = [Run(profile, seed, RESULTS, read_only=True) for seed in seeds_in(RESULTS / profile)]
-        runs = [run for run in runs if any(run.has(name) for name in ONE_PASS)]
+        having = [run.seed for run in runs if any(run.has(name) for name in ONE_PASS)]
+        runs = [run for run in runs if run.seed in of_one_stage(profile, having)]
         names = [name for name in (*NETWORKS, *ONE_PASS) if sum(run.has(name) for run in runs) >= FEWEST]
-        if runs:
+        if names:
             write_atomically(RESULTS / profile / "followed.json", to_json(followed.record(runs, profile, names)))
 
 

@@ -6,14 +6,14 @@ python workflow/preregister.py    refuses if a fresh seed is in results/ already
 import json
 from dataclasses import asdict
 
-from kdutils import claims, judging, ours
+from kdutils import judging, ours
 from kdutils.plumbing.machine import provenance
 from kdutils.plumbing.store import to_json, write_atomically
-from kdutils.profiles import PROFILES
+from kdutils.profiles import FIRST_FRESH, PROFILES
 from kdutils.recipes import recipe_of
 from report import ROOT
 
-SEEDS = list(range(claims.FIRST_FRESH, claims.FIRST_FRESH + judging.FEWEST_SEEDS))
+SEEDS = list(range(FIRST_FRESH, FIRST_FRESH + judging.FEWEST_SEEDS))
 PATH = ROOT / "results" / "preregistration.json"
 
 

@@ -8,7 +8,8 @@ import math
 import sys
 from pathlib import Path
 
-from kdutils.claims import CLAIMS, DIFFER, PUBLISHED, judged, reasons, stage
+from kdutils.claims import CLAIMS, DIFFER, PUBLISHED, judged, reasons
+from kdutils.profiles import FIRST_FRESH
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -110,6 +111,11 @@ def answer(transfers, converged):
     lines = [f"- **{says}.** {told.format(*found)}" for says, told in ANSWER]
     longer = (number(converged, *own) for own in CONVERGED_MEASURES)
     return "\n".join([*lines, CONVERGED.format(*longer, seeds=len(converged["seeds"]))])
+
+
+def stage(record):
+    """Of a study: "fresh seeds", on which nothing was explored, or "exploration"."""
+    return "fresh seeds" if record["profile"] == "paper" and min(record["seeds"]) >= FIRST_FRESH else "exploration"
 
 
 def measures(transfers):
