@@ -16,7 +16,7 @@ PRINTED = """
 .bd-sidebar, .bd-header-article, .prev-next-area, .bd-footer, .headerlink, .skip-link { display: none !important; }
 .bd-main, .bd-content, .bd-article-container, .bd-page-width { max-width: none !important; padding: 0 !important; }
 .bd-article { padding: 0 !important; font-size: 12px; line-height: 1.35; }
-.bd-article h1 { font-size: 20px; margin: 0 0 6px; }
+.bd-article h1 { font-size: 20px !important; margin: 0 0 6px !important; text-align: left !important; }
 .bd-article p, .bd-article ul, .bd-article li { margin: 0 0 5px; }
 """
 
