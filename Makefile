@@ -48,12 +48,13 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 1000
 endif
 .DEFAULT_GOAL := help
-.PHONY: help paper study sensitivity further one-pass test bench book lab results publish weights notebooks transfer
-.PHONY: figures lock links clean
+.PHONY: help paper study sensitivity further one-pass report test bench book summary lab results publish weights
+.PHONY: notebooks transfer figures lock links clean
 
 help:
 	@echo "make paper      run the six notebooks (PROFILE=smoke|quick|paper SEEDS=0 DEVICE=auto PRECISION=auto), then"
 	@echo "                show Table 1; FORCE=1 remakes all of it, FORCE=KD-SN2 a network and what hangs on it"
+	@echo "make report     a finished run on one page: notebooks, figures, tables, runtimes, graph (PROFILE=, SEEDS=)"
 	@echo "make test       check everything: style, units, the whole pipeline at smoke scale, the committed notebooks"
 	@echo "make test-faults  interrupt, damage, fill the disk, misuse: every fault, one by one (half an hour)"
 	@echo "make test-colab   each notebook alone in an empty machine like Colab's"
@@ -62,6 +63,7 @@ help:
 	@echo "make test-browser  all notebooks in JupyterLab, in a real browser (some minutes; needs Chromium)"
 	@echo "make bench      measure the costs side by side (QUICK=1: a rough table in three minutes)"
 	@echo "make book       build the notebooks, results and documentation as a site to read: book/index.html"
+	@echo "make summary    the summary for reviewers as a PDF of one page: book/summary.pdf (needs Chromium)"
 	@echo "make test-book  open every page of it in Chromium: links, formulas, images, a phone's width"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make study      run the notebooks for many seeds, and 07 (SEEDS=0-9; THREADS=1: as many at once as there are cores;"
@@ -120,6 +122,14 @@ one-pass: TARGET = one_pass
 one-pass: .venv/ready
 	@$(UNTIL) $(SNAKEMAKE) --config profile="$(SCALE)" $(CONFIG); $(STOPPED) :
 
+# of `make study`, too: it is told by notebook 07; nothing is executed again because a setting is not given this time
+report: TARGET = reading
+report: .venv/ready
+	@run=$(FOLDER)/"$$(basename "$(SCALE)" .toml)"; [ ! -e "$$run"/notebooks/07_what_is_transferred.json ] || controls=1; \
+	set -- --config profile="$(SCALE)" $(CONFIG) controls="$$controls"; $(UNTIL) \
+	$(SNAKEMAKE) --rerun-triggers mtime "$$@"; $(STOPPED) \
+	$(HOMELESS) snakemake reading --cores all --nolock --quiet --report "$$run"/report.html "$$@" && echo "open $$run/report.html"
+
 test: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -146,6 +156,9 @@ book: .venv/ready
 	@.venv/bin/sphinx-build -q -W --keep-going -c docs -d build/doctrees . build/book
 	@rm -rf book && mv build/book book
 	@echo "open book/index.html"
+
+summary: book
+	@.venv/bin/python workflow/summary.py
 
 lab: .venv/ready
 	@# in a container one often is root, which Jupyter refuses unless told

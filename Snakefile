@@ -129,9 +129,26 @@ def notebook(name):
     return f"notebooks/{name}.ipynb"
 
 
+def shown(path, category):
+    """An output that the report shows, by its name."""
+    return report(path, caption=f"workflow/captions/{category}.rst", category=category, labels={"": Path(path).stem})
+
+
+def figures(names):
+    """Outputs in the folder of figures; of each figure's two files, the report shows the PNG."""
+    paths = [f"{BASE}/figures/{name}" for name in names]
+    return [shown(path, "Figures") if path.endswith(".png") else path for path in paths]
+
+
+EXECUTED = [*ONCE, *(f"{each}-seed-{seed}" for each in EACH for seed in SEEDS)]
+
+
+report: "workflow/captions/workflow.rst"
+
+
 rule all:
     input:
-        expand(HERE + "/{name}.{kind}", name=[*ONCE, *(f"{each}-seed-{seed}" for each in EACH for seed in SEEDS)], kind=KINDS),
+        expand(HERE + "/{name}.{kind}", name=EXECUTED, kind=KINDS),
         [f"{BASE}/{name}" for name in ("table1.json", "sensitivity.json", *(f"figures/{name}" for name in FIGURES))],
 
 
@@ -213,7 +230,7 @@ rule calibration_and_mupe:
         notebook=notebook("05_calibration_and_mupe"),
         code=MEASURES,
     output:
-        f"{BASE}/table1.json",
+        shown(f"{BASE}/table1.json", "Tables"),
         notebook=f"{HERE}/05_calibration_and_mupe.ipynb",
         proof=f"{HERE}/05_calibration_and_mupe.json",
     params:
@@ -230,8 +247,8 @@ rule figures:
         notebook=notebook("06_figures"),
         code=MEASURES,
     output:
-        f"{BASE}/sensitivity.json",
-        [f"{BASE}/figures/{name}" for name in FIGURES],
+        shown(f"{BASE}/sensitivity.json", "Tables"),
+        figures(FIGURES),
         notebook=f"{HERE}/06_figures.ipynb",
         proof=f"{HERE}/06_figures.json",
     params:
@@ -248,8 +265,8 @@ rule what_is_transferred:
         notebook=notebook("07_what_is_transferred"),
         code=[*MEASURES, "kdutils/transferred.py"],
     output:
-        f"{BASE}/transfer.json",
-        [f"{BASE}/figures/{name}" for name in BEYOND],
+        shown(f"{BASE}/transfer.json", "Tables"),
+        figures(BEYOND),
         notebook=f"{HERE}/07_what_is_transferred.ipynb",
         proof=f"{HERE}/07_what_is_transferred.json",
     params:
@@ -280,8 +297,8 @@ rule one_pass:
         notebook=notebook("08_one_pass"),
         code=[*MEASURES, "kdutils/transferred.py", "kdutils/followed.py"],
     output:
-        f"{BASE}/followed.json",
-        [f"{BASE}/figures/{name}" for name in ONCE_MORE],
+        shown(f"{BASE}/followed.json", "Tables"),
+        figures(ONCE_MORE),
         notebook=f"{HERE}/08_one_pass.ipynb",
         proof=f"{HERE}/08_one_pass.json",
     params:
@@ -310,3 +327,20 @@ rule variant:
         gpu=GPU,
     shell:
         VARIANT
+
+
+rule readable:
+    input:
+        expand(HERE + "/{name}.ipynb", name=EXECUTED),
+    output:
+        [shown(f"{HERE}/pages/{name}.html", "Notebooks") for name in EXECUTED],
+    params:
+        name="readable",
+    shell:
+        BEGIN + "python workflow/readable.py {input:q} --to {HERE:q}/pages" + END
+
+
+rule reading:
+    input:
+        rules.all.input,
+        rules.readable.output,

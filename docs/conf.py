@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,13 +10,16 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "workflow"))
+import leads  # noqa: E402
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REPOSITORY = PROJECT.get("urls", {}).get("Repository")  # None until `make links` has written it
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
 # those that index.md places itself
-PAGES = ("index", "results", "preregistration", "choices", "costs", "made", "api", "cite")
+PAGES = ("index", "summary", "results", "preregistration", "choices", "costs", "made", "api", "cite")
 BADGE = r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)"
+PICTURE = re.compile(r"^!\[[^\]]*\]\(\.\./figures/([^)]+)\)$", re.MULTILINE)
 MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg.js"
 
 project = PROJECT["name"]
@@ -83,11 +87,25 @@ def guides():
 myst_substitutions = {"citations": citations(), "guides": guides()}
 
 
+def leads_back(picture):
+    """A page's picture of figures/, followed by a line that says and links to what drew it."""
+    path, figure = leads.of_file(picture[1])
+    by = f"[{figure.cell} of `{path}`](#{leads.label(path, figure)})" if figure.cell else f"`{path}`"
+    return f"{picture[0]}\n\n[{leads.sentence(figure, by)}]{{.origin}}"
+
+
 def to_read(app, name, source):
-    """In a notebook: Colab's badge as text, not an image from another host; the cell that only Colab needs folded."""
-    if app.env.doc2path(name).suffix != ".ipynb":
+    """Each figure followed by where it comes from. In a notebook, Colab's badge is text, and its cell is folded."""
+    path = app.env.doc2path(name)
+    if path.suffix != ".ipynb":
+        source[0] = PICTURE.sub(leads_back, source[0])
         return
     notebook = json.loads(source[0])
+    for figure in reversed(leads.figures(path.relative_to(ROOT))):
+        label = leads.label(path.relative_to(ROOT), figure)
+        text = f"({label})=\n[{leads.sentence(figure, f'{figure.cell} of this notebook')}]{{.origin}}"
+        cell = {"cell_type": "markdown", "metadata": {}, "id": label[:64], "source": text}
+        notebook["cells"].insert(figure.place + 1, cell)
     for cell in notebook["cells"]:
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":

@@ -1,8 +1,9 @@
-"""Calibration: does a confidence of 90 % mean right nine times in ten? NumPy only."""
+"""Calibration: does a confidence of 90 % mean right nine times in ten? NumPy and SciPy."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 from .plumbing.checks import check_confidence, check_correct, check_labels, check_probabilities, whole_number
 
@@ -58,6 +59,21 @@ def reliability_bins(confidence, correct, n_bins=10):
     edges = np.arange(n_bins + 1) / n_bins
     with np.errstate(invalid="ignore"):  # 0 / 0 in an empty bin: NaN
         return ReliabilityBins(edges[:-1], edges[1:], count, confident / count, right / count)
+
+
+def isotonic(confidence, target):
+    """(points (k,), levels (k,)): the increasing function of confidence nearest to `target`, without bins.
+
+    points are the distinct confidences, in order; levels minimise Σ_i (target_i − level(c_i))², by pooling adjacent
+    violators (PAV; Barlow et al. 1972). With target = correct it is the calibration curve of Dimitriadis, Gneiting &
+    Jordan (2021). confidence (n,) in [0, 1]; target (n,) bool or in [0, 1]. Raises ValueError otherwise.
+    """
+    confidence = check_confidence("confidence", confidence)
+    target = check_confidence("target", np.asarray(target, float))
+    if target.shape != confidence.shape:
+        raise ValueError(f"target must have shape {confidence.shape} like confidence, got {target.shape}")
+    points, index, count = np.unique(confidence, return_inverse=True, return_counts=True)
+    return points, isotonic_regression(np.bincount(index, target) / count, weights=count).x
 
 
 def expected_calibration_error(confidence, correct, n_bins=10, *, equal_mass=False):

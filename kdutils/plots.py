@@ -7,7 +7,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator, PercentFormatter
 
 from .plumbing.machine import in_a_notebook_page
 from .plumbing.store import write_atomically
@@ -176,6 +176,51 @@ def _counts(axis, name, bins, place, of, numbers):
         for x, count in zip(left + width / 2, bins.count, strict=True):
             how = {"textcoords": "offset points", "ha": "center", "fontsize": 9, "rotation": 90}
             axis.annotate(f"{count or ''}", (x, max(count, 1)), (0, 3), **how)
+
+
+def isotonic_curves(confidences, curves, regions, bins, ends=(0.1, 0.9999)):
+    """A figure of isotonic calibration curves on axes of log-odds, a column for each network of the four dicts.
+
+    confidences {network: (n,)}; curves {network: (points, levels)} as of `calibration.isotonic`; regions {network:
+    (low, high)} at the same points, in grey: where a perfectly calibrated network's curve lies by chance. bins
+    {network: ReliabilityBins}, as markers, the last one shaded. Below: how many images lie where.
+    Both axes show `ends`, and what lies beyond is drawn there: an accuracy of 1 has infinite log-odds.
+    """
+    size = {"figsize": (0.6 + 3.6 * len(curves), 5.6), "layout": "constrained"}
+    figure, axes = plt.subplots(2, len(curves), sharex=True, sharey="row", height_ratios=(3, 1), squeeze=False, **size)
+    low, high = np.log(ends) - np.log1p(np.negative(ends))
+    edges = 1 / (1 + np.exp(-np.linspace(low, high, 25)))
+    for (name, (points, levels)), above, below in zip(curves.items(), *axes, strict=True):
+        points, levels, *region = (np.clip(part, *ends) for part in (points, levels, *regions[name]))
+        above.fill_between(points, *region, color="0.8", linewidth=0, label="by chance (95 %)")
+        above.plot(ends, ends, color="0.4", linestyle=":", label="perfectly calibrated")
+        own = network_style(name) | {"zorder": 3, "clip_on": False}
+        above.plot(points, levels, **own | {"marker": ""})
+        above.plot(
+            bins[name].mean_confidence, bins[name].accuracy.clip(*ends), **own | {"linestyle": "", "label": None}
+        )
+        below.hist(np.clip(confidences[name], *ends), edges, color=STYLES[name].colour, zorder=3)
+        for axis in (above, below):
+            axis.axvspan(bins[name].lower[-1], ends[1], color="#fff3d0", zorder=0, label="the last bin")
+            axis.set_xscale("logit")
+        above.set(yscale="logit", xlim=ends, ylim=ends)
+        above.set_title(name, fontsize=12)
+        below.set(xlabel="confidence", yscale="log")
+        for side in (above.xaxis, above.yaxis):
+            _log_odds_ticks(side, ends)
+    handles = {label: line for axis in axes[0] for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=11)
+    axes[0, 0].set_ylabel("accuracy")
+    axes[1, 0].set_ylabel("images")
+    return figure
+
+
+def _log_odds_ticks(side, ends):
+    """Percentages at equal steps of an axis of log-odds, none at its upper end."""
+    ticks = [tick for tick in (0.1, 0.5, 0.9, 0.99, 0.999) if ends[0] <= tick < ends[1]]
+    side.set_major_locator(FixedLocator(ticks))
+    side.set_major_formatter(FixedFormatter([f"{100 * tick:g}%" for tick in ticks]))
+    side.set_minor_locator(NullLocator())
 
 
 def show_digits(images, titles, *, columns=10):

@@ -141,6 +141,18 @@ def calibration_null(confidence, draws=1000, n_bins=10, seed=0):
         return np.abs(right - sums).sum(1) / len(confidence), np.where(count > 0, right / count, np.nan)
 
 
+def isotonic_null(confidence, draws=500, seed=0):
+    """Isotonic accuracies (draws, k) of a perfectly calibrated network with these confidences (n,).
+
+    Redrawn as in `calibration_null`, and fitted by `calibration.isotonic`, at whose k points they stand. Quantiles over
+    the draws are the consistency region of Dimitriadis, Gneiting & Jordan (2021).
+    """
+    confidence = calibration.check_confidence("confidence", confidence)
+    rng = np.random.default_rng(seed)
+    redrawn = (rng.random(len(confidence)) < confidence for _ in range(draws))
+    return np.stack([calibration.isotonic(confidence, correct)[1] for correct in redrawn])
+
+
 def specificity(student_confidence, teacher_confidence):
     """Log-MUPE (seeds, seeds) of student i against teacher j. Both (seeds, n), or (seeds, n, classes)."""
     pairs = np.array([[np.mean((s - t) ** 2) for t in teacher_confidence] for s in student_confidence])

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 from scipy.stats import rankdata
 
+from .calibration import isotonic
 from .plumbing.checks import (
     as_array,
     check_confidence,
@@ -114,9 +114,7 @@ def recalibrated(student, teacher, folds=5, seed=1):
     teacher, student = _pair(teacher, student, check_confidence)
     mapped = np.empty_like(student)
     for fitted, held_out in _folds(len(student), folds, seed):
-        points, index, count = np.unique(student[fitted], return_inverse=True, return_counts=True)
-        levels = isotonic_regression(np.bincount(index, teacher[fitted]) / count, weights=count).x
-        mapped[held_out] = np.interp(student[held_out], points, levels)
+        mapped[held_out] = np.interp(student[held_out], *isotonic(student[fitted], teacher[fitted]))
     return mapped
 
 

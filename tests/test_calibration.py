@@ -12,11 +12,13 @@ from kdutils.calibration import (
     brier_score,
     debiased_squared_error,
     expected_calibration_error,
+    isotonic,
     ks_error,
     negative_log_likelihood,
     reliability_bins,
     signed_gap,
 )
+from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -372,3 +374,29 @@ def test_ks_error_is_the_largest_gap_below_any_confidence(answers):
 
 def test_ks_error_by_hand():
     assert ks_error([0.2, 0.6, 0.9], [0, 1, 1]) == pytest.approx(0.1)  # 0.2, then 0.2 − 0.4, then − 0.1: 0.3 / 3
+
+
+# Without bins
+
+
+@given(answers())
+def test_the_isotonic_curve_is_scikit_learns(answers):
+    confidence, correct = answers[0].astype(float).round(6), answers[1]  # scikit-learn joins what differs by less
+    points, levels = isotonic(confidence, correct)
+    assert points.tolist() == sorted(set(confidence.tolist()))
+    theirs = IsotonicRegression().fit(confidence, correct)
+    np.testing.assert_allclose(levels, theirs.predict(points), atol=1e-12)
+
+
+def test_violators_are_pooled_and_equal_confidences_stay_together():
+    points, levels = isotonic([0.5, 0.9, 0.7, 0.9], [True, False, False, True])
+    assert points.tolist() == [0.5, 0.7, 0.9]
+    np.testing.assert_allclose(levels, [0.5, 0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("target", "named"), [([1, 0, 1], r"shape \(2,\) like confidence, got \(3,\)"), ([2, 0], "target must be in")]
+)
+def test_another_target_is_refused(target, named):
+    with pytest.raises(ValueError, match=named):
+        isotonic([0.5, 0.9], target)

@@ -87,3 +87,15 @@ def test_of_an_older_history_the_epochs_losses_are_drawn_and_that_is_printed(cap
     assert list(means) == [0.6, 0.1]
     assert axis.get_xlabel() == "epoch"
     assert "TN: this older history holds no losses of steps" in capsys.readouterr().out
+
+
+def test_isotonic_curves_show_what_has_no_finite_log_odds_at_the_ends():
+    confidence, correct = np.array([0.2, 0.95, 1.0]), np.array([0, 1, 1])
+    curve, region = calibration.isotonic(confidence, correct), (np.array([0, 0.9, 1]), np.ones(3))
+    bins = calibration.reliability_bins(confidence, correct)
+    figure = plots.isotonic_curves({"TN": confidence}, {"TN": curve}, {"TN": region}, {"TN": bins})
+    above, below = figure.axes
+    line = next(line for line in above.lines if line.get_label() == "TN")
+    np.testing.assert_allclose(line.get_xydata(), [[0.2, 0.1], [0.95, 0.9999], [0.9999, 0.9999]])
+    assert sum(bar.get_height() for bar in below.patches[:-1]) == 3  # the last patch shades the last bin
+    assert below.patches[-2].get_height() == 1

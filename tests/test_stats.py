@@ -160,6 +160,26 @@ def test_the_null_of_calibration_is_that_of_redrawn_labels():
     np.testing.assert_allclose(accuracies.mean(0)[full], bins.mean_confidence[full], atol=0.02)
 
 
+def share_outside(bent):
+    """Of 60 networks with 400 images: on which share their isotonic curve lies outside the region of chance (95 %)."""
+    rng, outside = np.random.default_rng(0), []
+    for _ in range(60):
+        confidence = rng.beta(8, 1, 400)
+        _, levels = calibration.isotonic(confidence, rng.random(400) < bent(confidence))
+        low, high = np.quantile(stats.isotonic_null(confidence, draws=200), (0.025, 0.975), axis=0)
+        outside.append(((levels < low) | (levels > high)).mean())
+    return np.mean(outside)
+
+
+def test_a_calibrated_network_stays_inside_its_region_as_often_as_it_should():
+    """A little more often, since an accuracy of 1 cannot lie above a region that ends there."""
+    assert 0.02 < share_outside(lambda confidence: confidence) < 0.06
+
+
+def test_an_overconfident_network_leaves_its_region():
+    assert share_outside(lambda confidence: confidence - 0.1) > 0.5
+
+
 # Specificity
 
 

@@ -2,14 +2,20 @@
 
 import functools
 import json
+import re
 import shutil
+import subprocess
+import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import kdutils as kd
+import leads
+import pages
 import pytest
+import summary
 from playwright.sync_api import sync_playwright
 
 pytestmark = pytest.mark.book
@@ -95,6 +101,51 @@ def test_formulas_are_drawn(notebook, address, visit):
     assert page.locator("div.math mjx-container svg").count() >= display_formulas(notebook)
     assert page.locator("mjx-container").count() == page.locator(".math").count()
     assert page.locator("mjx-merror, mjx-container [data-mml-node=merror], mjx-container [fill=red]").count() == 0
+
+
+DRAWN_BY = re.compile(r"Drawn by .+; commit [0-9a-f]{7}\+?\.")
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "search.html"])
+def test_every_figure_leads_back(name, address, visit):
+    """Each names the cell that drew it, and one on a page links to it; `test_every_local_link…` follows the links."""
+    page, _ = visit(address + name)
+    told = page.locator(".origin").all_inner_texts()
+    assert [text for text in told if not DRAWN_BY.fullmatch(text)] == []
+    notebook = Path(name).with_suffix(".ipynb")
+    if (ROOT / notebook).exists():
+        drawn = leads.figures(notebook)
+        assert told == [leads.sentence(figure, f"{figure.cell} of this notebook") for figure in drawn]
+    else:
+        assert len(told) == page.locator("article img").count()
+        linked = page.locator(".origin a").count()
+        assert linked == len([text for text in told if "Drawn by cell" in text])
+
+
+def printed(book):
+    """The summary of a book, printed in a process of its own, since this one has a browser."""
+    command = (sys.executable, ROOT / "workflow" / "summary.py", book)
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+
+
+def test_the_summary_is_that_of_the_files_and_prints_on_one_page(address, visit):
+    page, _ = visit(f"{address}docs/summary.html")
+    shown = " ".join(page.locator("article").inner_text().split())
+    parts = " ".join((pages.parts()["answer"], pages.parts()["verdicts"]))
+    numbers = re.findall(r"-?\d+(?:\.\d+)?%? \[-?\d[^]]*\]", parts)
+    assert len(numbers) > 15
+    assert [number for number in numbers if number not in shown] == []
+    assert printed(BOOK).returncode == 0
+    assert summary.pages((BOOK / "summary.pdf").read_bytes()) == 1
+
+
+def test_a_summary_of_two_pages_is_refused(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "summary.html").write_text("<p>A line.</p>" * 200, encoding="utf-8")
+    done = printed(tmp_path)
+    assert done.returncode != 0
+    assert re.search(r"must fit one page, and takes [2-9]", done.stderr)
+    assert not (tmp_path / "summary.pdf").exists()
 
 
 def test_every_local_link_leads_somewhere(address, visit):

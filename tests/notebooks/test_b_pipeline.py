@@ -87,6 +87,31 @@ def test_the_report_shows_both_tables(finished):
     assert all(name in done.stdout for name in SIX)
 
 
+FETCHES = re.compile(r"""<(?:script|link|img|iframe)[^>]*(?:src|href)=["']https?:[^"']*""")
+
+
+def test_a_run_is_told_on_one_page_that_needs_no_network(finished):
+    """Notebooks, figures and tables, each with its caption; what took how long; the graph."""
+    page = finished.runs / "report.html"
+    for more in ((), ("--report", page)):
+        done = finished.snakemake("reading", *more, seeds="0")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stderr
+    text = page.read_text(encoding="utf-8")
+    assert FETCHES.findall(text) == []
+    assert "This page is of profile" in text
+    shown = {path.rsplit("/", 1)[1] for path in re.findall(r'"(runs/smoke/[^"]*)": \{"name"', text)}
+    figures = {path.name for path in (finished.runs / "figures").glob("*.png")}
+    notebooks = {path.with_suffix(".html").name for path in (finished.runs / "notebooks").glob("*.ipynb")}
+    assert shown == figures | notebooks | {"table1.json", "sensitivity.json"}
+    runtimes = set(re.findall(r'"rule": "(\w+)", "runtime"', text))
+    assert runtimes == MEASURED - {"all"} | {"data", "teacher", "distillation", "mc_dropout", "readable"}
+    for path in (finished.runs / "notebooks" / "pages").iterdir():
+        notebook = path.read_text(encoding="utf-8")
+        assert FETCHES.findall(notebook) == []
+        assert "Provenance" in notebook
+
+
 def test_a_second_run_does_nothing(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.runs.rglob("*") if path.is_file()}
     done = finished.snakemake()
