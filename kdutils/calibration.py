@@ -125,7 +125,7 @@ def signed_gap(confidence, correct):
 def negative_log_likelihood(probabilities, labels):
     """Mean −log p(label), in nats; infinite if a label got probability 0. probabilities (n, classes), labels (n,)."""
     probabilities = check_probabilities("probabilities", probabilities)
-    labels = check_labels(labels, probabilities)
+    labels = check_labels("labels", labels, *probabilities.shape)
     with np.errstate(divide="ignore"):
         return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
 
@@ -133,5 +133,5 @@ def negative_log_likelihood(probabilities, labels):
 def brier_score(probabilities, labels):
     """Mean Σ_k (p_k − y_k)², in [0, 2] (Brier 1950). probabilities (n, classes), labels (n,)."""
     probabilities = check_probabilities("probabilities", probabilities)
-    labels = check_labels(labels, probabilities)
+    labels = check_labels("labels", labels, *probabilities.shape)
     return float(((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(1).mean())

@@ -158,7 +158,7 @@ def _checked(name, images, labels):
             f"labels of {name} must be ({len(images)},) whole numbers from 0, got {labels.dtype} {labels.shape}: "
             f"{labels.ravel()[:3]}, …"
         )
-    return Part(images, labels)
+    return Part(np.ascontiguousarray(images), labels.astype(labels.dtype.newbyteorder("=")))
 
 
 def sizes(part):
@@ -175,7 +175,9 @@ def preprocess(images):
     """
     import torch
 
-    images = torch.as_tensor(images)
+    from .plumbing.compute import as_tensor
+
+    images = as_tensor("images", images)
     if images.dtype != torch.uint8 or images.ndim != 4 or max(images.shape[2:]) > SIDE:
         raise ValueError(
             f"images must be uint8 (n, channels, height, width) with sides of at most {SIDE}, "

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from . import models
 from .plumbing.checks import as_array, check_soft_weight, check_temperature
+from .plumbing.compute import as_tensor
 
 NEVER = -(2**63)  # the label that torch would leave out
 
@@ -74,7 +75,7 @@ def _float_logits(student, teacher):
         raise ValueError(f"student_logits must be a tensor of floats, got {found}")
     if not torch.is_tensor(teacher):
         array = as_array("teacher_logits", teacher)
-        teacher = torch.from_numpy(array).to(student.device) if array.dtype.kind == "f" else array
+        teacher = as_tensor("teacher_logits", array).to(student.device) if array.dtype.kind == "f" else array
     if "float" not in str(teacher.dtype):
         raise ValueError(f"teacher_logits must be floats, got {teacher.dtype}")
     return (x if x.dtype == torch.float64 else x.float() for x in (student, teacher.detach()))

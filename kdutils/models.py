@@ -100,8 +100,8 @@ def check_images(model, images):
             f"images must be a tensor or an array (n, …), got a {type(images).__name__}; of a DataLoader of pairs, "
             "torch.cat([images for images, labels in loader])"
         )
-    if len(images) == 0:
-        raise ValueError("images must hold at least one image, got none")
+    if images.ndim == 0 or len(images) == 0:
+        raise ValueError(f"images must hold at least one image, got {'none' if images.ndim else 'a single number'}")
     if any(map(nn.parameter.is_lazy, model.parameters())):
         raise ValueError("model has lazy layers without a shape yet: call it once on a batch of images before")
     like = next(filter(torch.is_floating_point, model.parameters()), torch.empty(0))
@@ -111,13 +111,14 @@ def check_images(model, images):
 def batch_input(images, device, dtype=torch.float32):
     """A batch as a network takes it, on `device`.
 
-    uint8 images preprocessed as MNIST (`data.preprocess`), a copy of floats in `dtype`, token ids (whole numbers
-    (n, length)) as they are. Raises ValueError for others.
+    uint8 images preprocessed as MNIST (`data.preprocess`), a copy of floats in `dtype` or of token ids (whole numbers
+    (n, length)). Raises ValueError for others.
     """
-    images = torch.as_tensor(images).to(device)
-    if images.is_floating_point():
-        return images.to(dtype, copy=True)  # the network may work in place
-    return images if images.dtype in (torch.int32, torch.int64) and images.ndim < 4 else data.preprocess(images)
+    images = compute.as_tensor("images", images).to(device)
+    ids = images.dtype in (torch.int32, torch.int64) and images.ndim < 4
+    if ids or images.is_floating_point():
+        return images.to(images.dtype if ids else dtype, copy=True)  # the network may work in place
+    return data.preprocess(images)
 
 
 def check_logits(outputs, n):
@@ -147,10 +148,11 @@ def logits(model, images, *, batch_size=100, dtype=torch.float32, preprocess=Non
     device, floats = check_images(model, images)
 
     def of_batch(batch):
-        made = model(
-            preprocess(torch.as_tensor(batch).to(device)) if preprocess else batch_input(batch, device, floats)
-        )
-        return check_logits(made, len(batch)).float()
+        if preprocess:  # of a copy: it may work in place
+            inputs = preprocess(compute.as_tensor("images", batch).to(device, copy=True))
+        else:
+            inputs = batch_input(batch, device, floats)
+        return check_logits(model(inputs), len(batch)).float()
 
     def compute_all(size):
         return torch.cat([of_batch(images[i : i + size]) for i in range(0, len(images), size)])

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from . import models
 from .mc_dropout import MCPrediction
+from .plumbing.compute import as_tensor
 from .predictions import entropy
 from .profiles import derive_seed
 from .recipes import KINDS
@@ -33,7 +34,7 @@ def views(images, count, *, seed, kinds=KINDS):
     a half; an "affine" map (rotation, scale, shear, shift); every second time with Gaussian "noise". Computed on the
     CPU: a seed gives the same bits on the same machine. View i does not depend on `count`.
     """
-    pixels = torch.as_tensor(images)
+    pixels = as_tensor("images", images)
     return np.stack([_view(pixels, derive_seed(seed, "view", i), kinds) for i in range(count)])
 
 

@@ -62,9 +62,11 @@ def rotated(images, degrees):
     """uint8 images (n, channels, height, width) turned anticlockwise about their centres: bilinear, black beyond."""
     import torch
 
+    from .plumbing.compute import as_tensor
+
     angle = torch.tensor([np.deg2rad(degrees)])
     none = torch.zeros(1, 2).to(angle)
-    turned = warp(torch.as_tensor(images).double(), angle, 1, none[:, 0], none)
+    turned = warp(as_tensor("images", images).double(), angle, 1, none[:, 0], none)
     return _uint8(turned.numpy())
 
 

@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from . import models
 from .plumbing import checkpoint as checkpoints
-from .plumbing.compute import autocast, out_of_memory, precision, seeded
+from .plumbing.checks import check_labels
+from .plumbing.compute import as_tensor, autocast, out_of_memory, precision, seeded
 from .plumbing.machine import in_a_notebook_page
 from .plumbing.progress import Told, say
 from .profiles import derive_seed
@@ -20,8 +21,8 @@ MARGIN = 0.05  # of validation accuracy above guessing; among more than ten clas
 
 
 def accuracy(logits, labels):
-    """Fraction of rows of `logits` (n, classes) whose largest entry is at the label (n,)."""
-    return (logits.argmax(1).cpu() == torch.as_tensor(labels)).double().mean().item()
+    """Fraction of rows of `logits` (n, classes) whose largest entry is at the label (n,); ValueError for no classes."""
+    return float((logits.argmax(1).cpu().numpy() == check_labels("labels", labels, *logits.shape)).mean())
 
 
 def label_loss(logits, labels, rows=None):
@@ -83,9 +84,9 @@ def train(
     RuntimeError if the network does not learn, MemoryError if a batch does not fit. Each says what to try; no
     checkpoint of such an epoch is written.
     """
-    device, _ = models.check_images(model, train_part.images)
-    images, labels = (values.to(device) for values in _checked(train_part))
-    dtype = dtype or precision(device)
+    device, dtype, images, labels = _checked("train_part", train_part, model, dtype, preprocess)
+    _, _, validation_images, validation_labels = _checked("validation_part", validation_part, model, dtype, preprocess)
+    images, labels = images.to(device), labels.to(device)
     steps = -(-len(images) // profile.batch_size)  # an epoch's, the last batch may be smaller
     state = optimiser(model, profile, steps * profile.epochs, dtype)
     history, seconds = {"epochs": [], "step_losses": []}, 0.0
@@ -101,8 +102,8 @@ def train(
             how, title = (dtype, preprocess), f"{name} epoch {epoch}/{profile.epochs}"
             mean_loss, losses = _epoch(model, batches, loss, state, how, title, len(images))
         spent = time.perf_counter() - started
-        logits = models.logits(model, validation_part.images, dtype=dtype, preprocess=preprocess)
-        validation, classes = accuracy(logits, validation_part.labels), logits.shape[1]
+        logits = models.logits(model, validation_images, dtype=dtype, preprocess=preprocess)
+        validation, classes = accuracy(logits, validation_labels), logits.shape[1]
         _refuse_failure(name, mean_loss, validation, classes, epoch, steps * epoch, profile)
         history["epochs"].append({"epoch": epoch, "loss": mean_loss, "validation_accuracy": validation})
         history["step_losses"] += losses
@@ -115,15 +116,21 @@ def train(
     return history, seconds
 
 
-def _checked(part):
-    """The images and the labels (n,) of a Part as tensors; ValueError unless each image has a whole number from 0."""
-    images, labels = torch.as_tensor(part.images), torch.as_tensor(part.labels)
-    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.min() < 0:
+def _checked(name, part, model, dtype, preprocess):
+    """The model's device, the dtype to compute in, a Part's images and labels (n,) as tensors.
+
+    ValueError unless it is a Part, and its labels are classes of the model, which is tried on two images.
+    """
+    if not (hasattr(part, "images") and hasattr(part, "labels")):
         raise ValueError(
-            f"labels must be ({len(images)},) whole numbers from 0, got {tuple(labels.shape)} {labels.dtype}, "
-            f"the smallest {labels.min().item()}"
+            f"{name} must be a data.Part of images and labels, got a {type(part).__name__}; of a DataLoader of pairs, "
+            "data.Part(*map(torch.cat, zip(*loader)))"
         )
-    return images, labels.long()
+    device, _ = models.check_images(model, part.images)
+    dtype, images = dtype or precision(device), as_tensor(f"{name}.images", part.images)
+    classes = models.logits(model, images[:2], dtype=dtype, preprocess=preprocess).shape[1]
+    labels = check_labels(f"{name}.labels", part.labels, len(images), classes)
+    return device, dtype, images, as_tensor("labels", labels).long()
 
 
 def _epoch(model, batches, loss, state, how, title, images):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from checkout import ROOT
-from kdutils import distillation, models
+from kdutils import distillation, models, one_pass
 from kdutils.mc_dropout import predict
 from networks import NETWORKS, REFUSED, WHOLE, images_for, made, mlp, whole_passes
 from torch import nn
@@ -194,12 +194,13 @@ def test_probabilities_are_warned_about(use):
         )
 
 
-@pytest.mark.parametrize("passes", [4, "gaussian"])
+@pytest.mark.parametrize("passes", [4, "gaussian", None])
 def test_a_logit_of_minus_infinity_leaves_everything_finite(passes):
     network = mlp(nn.Dropout(0.3)).eval()
     with torch.no_grad():
         network[-1].bias[2] = -torch.inf
-    found = predict(network, images_for("mlp", N), passes=passes)
+    x = images_for("mlp", N)
+    found = predict(network, x, passes=passes) if passes else one_pass.predict(network, x)
     for array in (*vars(found).values(), found.entropy, found.mutual_information):
         assert np.isfinite(array).all()
     assert (found.mean[:, 2] == 0).all()
@@ -214,21 +215,95 @@ def test_inputs_come_in_the_networks_precision(kind):
     assert predict(copy.deepcopy(network).double(), given, passes=3).mean == pytest.approx(expected.mean, abs=1e-5)
 
 
+USES = {
+    "predict": lambda *a: predict(*a, passes=3),
+    "logits": models.logits,
+    "soft_targets": distillation.soft_targets,
+}
+
+
 @pytest.mark.parametrize("use", ["predict", "logits"])
 def test_what_is_no_network_is_refused_in_one_line(use):
     with pytest.raises(ValueError, match=r"^model must be a torch.nn.Module, got a function$"):
         {"predict": predict, "logits": models.logits}[use](lambda x: x, images_for("mlp", N))
 
 
-@pytest.mark.parametrize("kind", ["DataLoader", "Dataset", "generator", "list"])
-@pytest.mark.parametrize("use", ["predict", "logits"])
+@pytest.mark.parametrize("kind", ["DataLoader", "Dataset", "generator", "list", "tuple", "dict", "NoneType"])
+@pytest.mark.parametrize("use", ["predict", "logits", "soft_targets"])
 def test_what_is_no_array_is_refused_in_one_line(kind, use):
     pairs = torch.utils.data.TensorDataset(images_for("mlp", N), torch.zeros(N))
     loader = torch.utils.data.DataLoader(pairs)
-    given = {"DataLoader": loader, "Dataset": pairs, "generator": (x for x, _ in pairs), "list": [1.0]}[kind]
+    given = {"DataLoader": loader, "Dataset": pairs, "generator": (x for x, _ in pairs), "list": [1.0]}
+    given = (given | {"tuple": pairs.tensors, "dict": {"images": pairs.tensors[0]}}).get(kind)
     kind = "TensorDataset" if kind == "Dataset" else kind
     with pytest.raises(ValueError, match=f"images must be a tensor or an array .*, got a {kind};"):
-        {"predict": predict, "logits": models.logits}[use](mlp(nn.Dropout(0.3)), given)
+        USES[use](mlp(nn.Dropout(0.3)), given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda x: x.astype(">f4"),
+        lambda x: x.astype(">f8"),
+        lambda x: np.ascontiguousarray(x[::-1])[::-1],
+        lambda x: np.ascontiguousarray(x[..., ::-1])[..., ::-1],
+        lambda x: np.repeat(x, 2, 0)[::2],
+        lambda x: np.broadcast_to(x, x.shape),
+        lambda x: x.astype(np.longdouble),
+        lambda x: np.ma.masked_array(x),
+    ],
+    ids=[
+        "big-endian",
+        "big-endian double",
+        "upside down",
+        "mirrored",
+        "every second",
+        "read-only",
+        "longdouble",
+        "mask",
+    ],
+)
+@pytest.mark.parametrize("use", ["predict", "logits", "soft_targets"])
+@pytest.mark.filterwarnings("error")
+def test_arrays_come_in_any_byte_order_and_layout(given, use):
+    network, x = mlp(nn.Dropout(0.3)).eval(), images_for("mlp", N).numpy()
+    found, expected = (USES[use](network, images) for images in (given(x), x))
+    found, expected = (
+        np.asarray(getattr(made, "mean", None) if use == "predict" else made) for made in (found, expected)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64])
+def test_a_read_only_file_is_predicted_and_stays_whatever_the_network_does(tmp_path, dtype):
+    np.save(tmp_path / "x.npy", np.ones((2, 1, 32, 32) if dtype == np.uint8 else (2, 42), dtype))
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+
+    class InPlace(nn.Module):
+        def forward(self, images):
+            return F.dropout(images.mul_(2).flatten(1)[:, :3].float(), 0.5, self.training)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "cannot see where dropout begins")
+        assert predict(InPlace(), x, passes=3).mean.shape == models.logits(InPlace(), x).shape == (2, 3)
+    assert (x == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (np.array(1.0), "hold at least one image, got a single number"),
+        (np.array(["a", "b"]), "be numbers, got <U1"),
+        (np.array([None]), "be numbers, got object"),
+        (np.ma.masked_equal([[0.0, 1.0]], 0), "not be masked, got 1 masked values"),
+    ],
+    ids=["a number", "words", "objects", "masked"],
+)
+@pytest.mark.parametrize("use", ["predict", "logits", "soft_targets"])
+def test_arrays_of_no_numbers_are_refused_in_one_line(given, said, use):
+    with pytest.raises(ValueError, match=f"^images must {said}$"):
+        USES[use](mlp(nn.Dropout(0.3)), given)
 
 
 @pytest.mark.parametrize("use", ["predict", "logits"])

@@ -208,11 +208,107 @@ def test_token_ids_are_trained_on_and_predicted():
     assert kd.mc_dropout.predict(model, ids.astype(np.int32), passes=20).mean.shape == (300, 2)
 
 
-@pytest.mark.parametrize("labels", [[0.5] * 30, [-100] * 30, [0] * 29], ids=["floats", "-100", "too few"])
-def test_labels_that_are_no_classes_are_refused_before_training(labels, parts, tiny, sn1):
-    part = kd.data.Part(parts["train"].images, np.array(labels))
-    with pytest.raises(ValueError, match=r"labels must be \(30,\) whole numbers from 0"):
-        kd.training.train(sn1, part, parts["validation"], tiny, seed=0, name="SN1")
+def trained(train_part, validation_part, tiny, **options):
+    """(history, weights) of a perceptron of three classes."""
+    model = network(0, 8)
+    history, _ = kd.training.train(
+        model, train_part, validation_part, tiny, seed=0, name="x", dtype=torch.float32, **options
+    )
+    return history, [parameter.tolist() for parameter in model.parameters()]
+
+
+@pytest.fixture
+def floats():
+    """A Part of 30 images (30, 1, 8, 8), float32, of three classes."""
+    images = np.random.default_rng(0).random((30, 1, 8, 8), np.float32)
+    return kd.data.Part(images, np.arange(30) % 3)
+
+
+LABELS = {
+    "floats": (lambda y: y * 1.0, r"got \(30,\) float64$"),
+    "-100": (lambda y: y - 100, r"got -100 \(30 are outside\)$"),
+    "a fourth class": (lambda y: y + 1, r"got 3 \(10 are outside\)$"),
+    "too few": (lambda y: y[1:], r"got \(29,\) int64$"),
+    "a column": (lambda y: y[:, None], r"got \(30, 1\) int64$"),
+    "one-hot": (lambda y: np.eye(3)[y], r"got \(30, 3\) float64; of one-hot rows, labels.argmax\(1\)$"),
+    "one-hot tensor": (lambda y: torch.eye(3).long()[y], r"got \(30, 3\) int64; of one-hot rows, labels.argmax\(1\)$"),
+    "truth": (lambda y: y > 0, r"got \(30,\) bool$"),
+    "words": (lambda y: ["a"] * 30, r"got \(30,\) <U1$"),
+    "nothing": (lambda y: None, r"got \(\) object$"),
+    "a generator": (iter, r"got \(\) object$"),
+}
+
+
+@pytest.mark.parametrize("wrong", LABELS)
+@pytest.mark.parametrize("which", ["train_part", "validation_part"])
+def test_labels_that_are_no_classes_are_refused_before_training(wrong, which, floats, tiny, scratch):
+    change, said = LABELS[wrong]
+    parts = {"train_part": floats, "validation_part": floats} | {
+        which: kd.data.Part(floats.images, change(floats.labels))
+    }
+    with pytest.raises(ValueError, match=rf"^{which}\.labels must be \(30,\) whole numbers from 0 to 2, {said}"):
+        trained(**parts, tiny=tiny, checkpoint=scratch / "checkpoint")
+    assert not (scratch / "checkpoint").exists()
+    if which == "train_part":
+        with pytest.raises(ValueError, match=rf"^labels must be \(30,\) whole numbers from 0 to 2, {said}"):
+            kd.training.accuracy(torch.zeros(30, 3), change(floats.labels))
+
+
+@pytest.mark.parametrize("kind", ["DataLoader", "TensorDataset", "tuple", "dict", "generator", "NoneType"])
+@pytest.mark.parametrize("which", ["train_part", "validation_part"])
+def test_what_is_no_part_is_refused_before_training(kind, which, floats, tiny):
+    pairs = torch.utils.data.TensorDataset(torch.tensor(floats.images), torch.tensor(floats.labels))
+    loader = torch.utils.data.DataLoader(pairs, 7)
+    given = {"DataLoader": loader, "TensorDataset": pairs, "tuple": pairs.tensors, "dict": vars(floats)}
+    given = (given | {"generator": (pair for pair in pairs)}).get(kind)
+    with pytest.raises(ValueError, match=rf"^{which} must be a data\.Part of images and labels, got a {kind}; "):
+        trained(**{"train_part": floats, "validation_part": floats} | {which: given}, tiny=tiny)
+
+
+def test_a_part_of_a_data_loader(floats, tiny):
+    """As the error says."""
+    pairs = torch.utils.data.TensorDataset(torch.tensor(floats.images), torch.tensor(floats.labels))
+    part = kd.data.Part(*map(torch.cat, zip(*torch.utils.data.DataLoader(pairs, 7), strict=True)))
+    assert trained(part, part, tiny) == trained(floats, floats, tiny)
+
+
+@pytest.mark.parametrize("dtype", [">i8", ">i4", np.uint16, np.uint64, "reversed", "list"])
+def test_a_part_may_have_any_byte_order_and_layout(dtype, floats, tiny):
+    images, labels = np.ascontiguousarray(floats.images[::-1])[::-1], floats.labels[::-1].copy()[::-1]
+    if dtype != "reversed":
+        images, labels = floats.images.astype(">f4"), labels.tolist() if dtype == "list" else labels.astype(dtype)
+    part = kd.data.Part(images, labels)
+    assert trained(part, part, tiny) == trained(floats, floats, tiny)
+
+
+def test_a_function_that_works_in_place_leaves_the_images_alone(floats, tiny):
+    before = floats.images.copy()
+    trained(floats, floats, tiny, preprocess=lambda images: images.mul_(2))
+    np.testing.assert_array_equal(floats.images, before)
+
+
+def test_images_that_the_network_does_not_take_are_refused_before_training(floats, tiny, scratch):
+    other = kd.data.Part(floats.images[..., 1:], floats.labels)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        trained(floats, other, tiny, checkpoint=scratch / "checkpoint")
+    assert not (scratch / "checkpoint").exists()
+
+
+def test_a_runs_parts_may_have_any_byte_order_and_layout(three):
+    run = three()
+    parts = {
+        name: kd.data.Part(np.ascontiguousarray(part.images[..., ::-1])[..., ::-1], part.labels.astype(">i4"))
+        for name, part in run.parts.items()
+    }
+    other = kd.Run(run.profile, 0, run.root, device="cpu", parts=parts, recipe=run.recipe)
+    for name, part in other.parts.items():
+        np.testing.assert_array_equal(part.images, run.parts[name].images)
+        assert torch.equal(torch.from_numpy(part.images), torch.from_numpy(run.parts[name].images))
+    mirrored = parts["test"].images
+    expected = np.ascontiguousarray(mirrored)
+    np.testing.assert_array_equal(kd.shifts.rotated(mirrored, 30), kd.shifts.rotated(expected, 30))
+    views = [kd.one_pass.views(images, 1, seed=0) for images in (mirrored, expected)]
+    np.testing.assert_array_equal(*views)
 
 
 @pytest.mark.parametrize(

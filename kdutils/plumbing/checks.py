@@ -98,12 +98,14 @@ def check_probabilities(name, probabilities):
     return probabilities
 
 
-def check_labels(labels, probabilities):
-    """`labels` as an array of whole numbers (n,), one a row of `probabilities` (n, classes); ValueError otherwise."""
-    labels = as_array("labels", labels)
-    n, classes = probabilities.shape
-    if labels.shape != (n,) or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(
-            f"labels must be ({n},) whole numbers from 0 to {classes - 1}, got {labels.shape} {labels.dtype}"
-        )
+def check_labels(name, labels, n, classes):
+    """`labels` as an array (n,) of whole numbers below `classes`; ValueError naming `name` otherwise."""
+    labels = as_array(name, labels)
+    wanted = f"{name} must be ({n},) whole numbers from 0 to {classes - 1}"
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        hint = "; of one-hot rows, labels.argmax(1)" if labels.shape == (n, classes) else ""
+        raise ValueError(f"{wanted}, got {labels.shape} {labels.dtype}{hint}")
+    outside = labels[(labels < 0) | (labels >= classes)]
+    if len(outside):
+        raise ValueError(f"{wanted}, got {outside[0]} ({len(outside)} are outside)")
     return labels

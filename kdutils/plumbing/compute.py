@@ -2,10 +2,12 @@
 
 import contextlib
 import random
+import warnings
 
 import numpy as np
 import torch
 
+from .checks import as_array
 from .progress import say
 
 
@@ -35,6 +37,24 @@ def precision(device):
 def autocast(device, dtype):
     """A context in which torch computes in `dtype` where that is safe; in float32 throughout for float32."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def as_tensor(name, values):
+    """`values`, a tensor or as `checks.as_array` takes them, as a tensor, without a copy where torch can do without.
+
+    Torch takes no other byte order and no reversed array: they are copied. ValueError naming `name` unless they are
+    numbers. A read-only array stays shared, so nobody may write into the tensor.
+    """
+    if torch.is_tensor(values):
+        return values
+    array = as_array(name, values)
+    if array.dtype.kind not in "biufc":
+        raise ValueError(f"{name} must be numbers, got {array.dtype}")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    array = array.copy() if min(array.strides, default=0) < 0 else array
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,14 @@ from faults import ROOT, SCRIPT, SURVIVED, TRIED, finish, made, start
 from kdutils.plumbing import machine, store
 
 
-def pytest_sessionfinish(session):
-    """Replaces the counts of the kinds that were tried; so one file of tests can be run again by itself."""
-    if TRIED and not session.config.option.markexpr:
+def pytest_sessionfinish(session, exitstatus):
+    """Replaces the counts of the kinds that were tried; so one file of tests can be run again by itself.
+
+    Not after a part of a file, as -k, a test's name, -x or an interruption leave.
+    """
+    option, named = session.config.option, any("::" in word for word in session.config.args)
+    whole = exitstatus in (0, 1) and not (option.markexpr or option.keyword or named or session.shouldfail)
+    if TRIED and whole:
         path = ROOT / "results" / "faults.json"
         before = json.loads(path.read_text(encoding="utf-8"))["faults"] if path.exists() else {}
         counts = {kind: {"tried": TRIED[kind], "survived": SURVIVED[kind]} for kind in TRIED}
