@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
+from docutils import nodes
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "workflow"))
@@ -20,6 +21,9 @@ CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
 PAGES = ("index", "summary", "results", "preregistration", "choices", "costs", "made", "api", "cite")
 BADGE = r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)"
 PICTURE = re.compile(r"^!\[[^\]]*\]\(\.\./figures/([^)]+)\)$", re.MULTILINE)
+# what no line breaks: an interval, a number with what belongs to it, the name of a network
+WHOLE = r"[\[(]-?\d[^\[\]() ]*,? (?:to )?-?\d[^\[\]() ]*[\])]|[\d.]+ to [\d.]+|(?:±|p (?:[<=≤]|&lt;)) [\d.]+|\d[\d.]* %"
+WHOLE += r"|(?:KD|ONE)-SN\d(?:-\w+)?|rate-\de-\d"
 MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg.js"
 
 project = PROJECT["name"]
@@ -31,6 +35,7 @@ include_patterns = ["docs/*.md", "notebooks/**.ipynb"]
 exclude_patterns = ["**/.*", "book", "build", "data", "runs"]
 
 nb_execution_mode = "off"
+nb_merge_streams = True
 myst_enable_extensions = ["attrs_inline", "dollarmath", "substitution"]
 myst_heading_anchors = 3
 mathjax_path = MATHJAX.name  # in _static: one file, fonts included, nothing fetched
@@ -112,7 +117,21 @@ def to_read(app, name, source):
             cell["source"] = re.sub(BADGE, r"[Open in Colab](\1){.colab}", text)
         elif "google.colab" in text:
             cell["metadata"]["tags"] = ["hide-input"]
+        for output in cell.get("outputs", ()):
+            if table := output.get("data", {}).get("text/html"):
+                output["data"]["text/html"] = re.sub(WHOLE, r'<span class="whole">\g<0></span>', "".join(table))
     source[0] = json.dumps(notebook)
+
+
+def in_one_line(app, tree, name):
+    """What no line breaks, marked for book.css in all text that is not code or a formula."""
+    for text in list(tree.findall(nodes.Text)):
+        within = text.parent
+        if isinstance(within, (nodes.paragraph, nodes.strong, nodes.emphasis)) and re.search(WHOLE, text):
+            parts = re.split(f"({WHOLE})", text)
+            parts[::2] = map(nodes.Text, parts[::2])
+            parts[1::2] = (nodes.inline("", whole, classes=["whole"]) for whole in parts[1::2])
+            within.replace(text, parts)
 
 
 def as_rst(app, what, name, obj, options, lines):
@@ -128,5 +147,6 @@ def is_tuple_field(app, what, name, obj, skip, options):
 
 def setup(app):
     app.connect("source-read", to_read)
+    app.connect("doctree-resolved", in_one_line)
     app.connect("autodoc-process-docstring", as_rst)
     app.connect("autodoc-skip-member", is_tuple_field)

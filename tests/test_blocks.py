@@ -46,6 +46,13 @@ def test_every_block_is_of_a_known_kind():
     assert SESSIONS.keys() == STORED.keys() | {"mc_dropout.md", "A network of your own, without the experiment"}
 
 
+def test_code_fits_the_books_page():
+    """Which cuts lines off."""
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    lines = [line for page, _, code in BLOCKS if page in pages for line in code.splitlines()]
+    assert [line for line in lines if len(line) > 88] == []
+
+
 @pytest.mark.parametrize("session", SESSIONS)
 def test_python_runs_as_it_is_printed(repository, session):
     if session == "deploy.md":

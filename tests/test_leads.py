@@ -8,8 +8,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = "profile paper: 50,000 training\nseeds 0, 1, networks and predictions in results\n"
+STUDY = "study = kd.notebook.from_parameters()\nrun, R = study[0], len(study)\n"
+STUDY += "networks = [name for name in NETWORKS if all(own.has(name) for own in study)]"
 CELLS = (  # (source, what it printed, whether it drew)
-    ("import kdutils as kd\nstudy = kd.notebook.from_parameters()", SETTINGS, False),
+    ("import kdutils as kd\n" + STUDY, SETTINGS, False),
     ("made = [own.predictions('TN') for own in study]\nfigure = 0", "", False),
     ("paper = kd.notebook.committed('paper_table1.json')", "", False),
     ("figure = plot(made)\nfor own in range(3):\n    print(own)", "one.png one.pdf\n", True),
@@ -17,6 +19,9 @@ CELLS = (  # (source, what it printed, whether it drew)
     ("figure = plot(two())", "two.png two.pdf\n", True),
     ("figure = plot()", "", True),
     ("made = []\nplot(made)", "", True),
+    ("plot(run.predictions('TN'))\nprint(networks)", "", True),
+    ("plot(kd.Run('quick', 3), np.load(root / 'results/quick/turned.npz'))", "", True),
+    ("plot(kd.choices.trained_otherwise([kd.Run('quick', seed) for seed in few], pairs))", "", True),
     ("finish()", "3 s on 2026-11-26T00:41:08+00:00, commit 718f4eca944d9917210b216415876d64e8800062+\n", False),
 )
 
@@ -36,7 +41,7 @@ def notebook(tmp_path, monkeypatch):
 
 
 def test_a_figure_names_its_cell_what_was_read_for_it_and_the_commit(notebook):
-    one, two, three, four = leads.figures(notebook)
+    one, two, three, four, *_ = leads.figures(notebook)
     assert one == leads.Figure(4, "cell 4", ["one.png"], ["results/paper, seeds 0, 1"], "718f4ec+")
     assert (two.cell, two.saved, two.read) == ("cell 6", ["two.png"], ["results/paper_table1.json"])
     assert (three.cell, three.read) == ("cell 7", [])  # a name that it assigns itself is not taken from others
@@ -44,6 +49,14 @@ def test_a_figure_names_its_cell_what_was_read_for_it_and_the_commit(notebook):
     assert leads.of_file("two.png") == (notebook, two)
     assert leads.sentence(one, "it") == "Drawn by it, from results/paper, seeds 0, 1; commit 718f4ec+."
     assert leads.sentence(three, "it") == "Drawn by it; commit 718f4ec+."
+
+
+def test_a_figure_names_the_first_seed_alone_and_the_runs_of_other_profiles(notebook):
+    *_, first, other, variants = leads.figures(notebook)
+    assert first.read == ["results/paper, seed 0"]
+    assert other.read[:2] == ["results/quick/turned.npz", "results/quick, seed 3"]
+    assert variants.read == ["results/quick", "results/*-*"]
+    assert leads.sentence(variants, "it").startswith("Drawn by it, from results/quick and results/*-*;")
 
 
 def test_a_figure_that_nothing_draws_is_an_error(notebook):

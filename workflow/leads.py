@@ -2,6 +2,7 @@
 
 A notebook's last cell prints its commit, its settings cell the profile and the seeds. What a cell hangs on are the
 cells that assigned its names. In a notebook with a cell for each step that is enough to tell what was read.
+Of the settings cell each statement counts alone: `study` holds all seeds, and `run = study[0]` the first.
 """
 
 import ast
@@ -14,6 +15,10 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS_READ = re.compile(r"\.(?:predictions|network|history|answers|soft_targets)\(")
 FILES_READ = re.compile(r"""(all_)?committed\(\s*["']([\w./-]+)["']""")
+PATHS_READ = re.compile(r"""["'](results/[\w./-]+\.\w+)["']""")
+RUNS_READ = re.compile(r"""kd\.Run\(["']([\w-]+)["'], (\d+)?""")
+ALL_SEEDS = re.compile(r"(?<!len\()(?<![\w.])study(?![\w.]|\[0\])")
+THERE = re.compile(r"\.has\(\w+\) for \w+ in study")  # asks which networks there are, and reads none
 PICTURE_READ = re.compile(r'"figures" / "([\w.]+)"')
 IMAGES_READ = re.compile(r"\bload_\w*mnist\(|\.parts\b")
 SETTINGS = re.compile(r"profile ([\w.-]+)[^\n]*\nseeds ([\d, ]+), networks and predictions in (\S+)")
@@ -41,15 +46,22 @@ def names(source):
     return given, used - given
 
 
+def pieces(sources):
+    """The cells of these sources, and in the place of the settings cell its statements."""
+    for source in sources:
+        settings = "from_parameters(" in source
+        yield from (ast.get_source_segment(source, one) for one in ast.parse(source).body) if settings else [source]
+
+
 def hangs_on(sources, number):
-    """The numbers of the cells, itself included, on whose names cell `number` of these sources hangs."""
-    wanted, found = names(sources[number])[1], {number}
-    for before in range(number - 1, -1, -1):
-        given, used = names(sources[before])
+    """Cell `number` of these sources, and before it the pieces on whose names it hangs."""
+    wanted, found = names(sources[number])[1], [sources[number]]
+    for piece in reversed(list(pieces(sources[:number]))):
+        given, used = names(piece)
         if given & wanted:
-            found.add(before)
+            found.insert(0, piece)
             wanted = (wanted - given) | used
-    return sorted(found)
+    return found
 
 
 def outputs(cell):
@@ -60,12 +72,18 @@ def outputs(cell):
 def read_for(cells, number):
     """What was read for code cell `number` of a notebook: files and folders of results/, or MNIST."""
     sources = ["".join(cell["source"]) for cell in cells]
-    text = "\n".join(sources[k] for k in hangs_on(sources, number))
+    hung = hangs_on(sources, number)
+    text = "\n".join(hung)
     found = [f"results/{'*/' if every else ''}{name}" for every, name in FILES_READ.findall(text)]
+    found += PATHS_READ.findall(text)
     found += [f"figures/{name}" for name in PICTURE_READ.findall(text)]
+    found += [f"results/{profile}" + f", seed {seed}" * bool(seed) for profile, seed in RUNS_READ.findall(text)]
+    found += ["results/*-*"] * ("trained_otherwise(" in text)
     settings = SETTINGS.search("".join(map(outputs, cells)))
     if settings and NETWORKS_READ.search(text):
         profile, seeds, folder = settings.groups()
+        if not any(ALL_SEEDS.search(THERE.sub("", piece)) for piece in hung if "from_parameters(" not in piece):
+            seeds = seeds.split(",")[0]
         found.insert(0, f"{folder}/{profile}, seed{'s' * (',' in seeds)} {seeds}")
     return found + ["MNIST"] * bool(IMAGES_READ.search(text))
 
@@ -116,5 +134,6 @@ def label(notebook, figure):
 
 def sentence(figure, by):
     """Who drew a figure, from what, at which commit."""
-    read = " and ".join(figure.read)
+    *others, last = figure.read or [""]
+    read = "; ".join(others) + " and " * bool(others) + last
     return f"Drawn by {by}" + f", from {read}" * bool(read) + f"; commit {figure.commit}" * bool(figure.commit) + "."

@@ -108,8 +108,8 @@ def sensitivity(record):
     for claim, found in record["claims"].items():
         (_, own), *others = found["means"].items()  # our own choice stands first
         ends = [pick(others, key=lambda other: other[1]) for pick in (min, max)]
-        ends = [f"{mean:.2g}, {label}" for label, mean in ends]
-        cells = [f"{own:.2g}", f"{found['means'][longer]:.2g}", *ends, "; ".join(found["turned"]) or "none"]
+        ends = [f"{mean:#.2g}, {label}" for label, mean in ends]
+        cells = [f"{own:#.2g}", f"{found['means'][longer]:#.2g}", *ends, "; ".join(found["turned"]) or "none"]
         lines.append([claim, *cells])
     return (
         f"Of our choices in training, {len(others)} were made otherwise at `{record['profile']}`, one at a time, with "
@@ -187,12 +187,19 @@ RECIPE = {  # column: field of a try
 }
 
 
+def setting(value):
+    """A setting or a measure of a try as a cell shows it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value).replace("_", "-")
+
+
 def recipe(record):
     """The tries of the one-pass students' recipe, in Markdown."""
     tries = [*record["tries"], *record.get("beside", ())]
     rows = [["try", "network", *RECIPE]]
     for own in tries:
-        rows.append([own["option"], own["network"], *(str(own[key]).replace("_", "-") for key in RECIPE.values())])
+        rows.append([own["option"], own["network"], *(setting(own[key]) for key in RECIPE.values())])
     return markdown(rows)
 
 

@@ -91,6 +91,8 @@ def test_page_is_whole_and_fits(name, width, address, visit):
     assert page.evaluate("[...document.images].filter(i => !i.naturalWidth).map(i => i.src)") == []
     assert wrong == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    broken = "[...document.querySelectorAll('.whole')].filter(e => e.getClientRects().length > 1).map(e => e.innerText)"
+    assert page.evaluate(broken) == []
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / f"{name.replace('/', '-')}-{width}.png", full_page=True)
 
@@ -101,6 +103,14 @@ def test_formulas_are_drawn(notebook, address, visit):
     assert page.locator("div.math mjx-container svg").count() >= display_formulas(notebook)
     assert page.locator("mjx-container").count() == page.locator(".math").count()
     assert page.locator("mjx-merror, mjx-container [data-mml-node=merror], mjx-container [fill=red]").count() == 0
+
+
+def test_an_interval_a_percentage_and_a_name_are_whole(address, visit):
+    page, _ = visit(f"{address}docs/results.html")
+    whole = page.locator(".whole").all_inner_texts()
+    assert {"95 %", "± 0.002", "p < 0.05", "KD-SN2"} <= set(whole)
+    intervals = re.findall(r"\[-?\d\S*, -?\d\S*\]", page.locator("article").inner_text())
+    assert [interval for interval in intervals if interval not in whole] == []
 
 
 DRAWN_BY = re.compile(r"Drawn by .+; commit [0-9a-f]{7}\+?\.")

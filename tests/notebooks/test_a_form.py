@@ -317,7 +317,8 @@ def test_what_08_says_of_widths_and_speed_is_what_the_files_hold():
     places = ("full width", "a half", "a quarter", "an eighth", "a sixteenth")
     text = text_of(read("08_one_pass"))
     assert all(f"{skill} at {place}" in text for skill, place in zip(skills, places, strict=True))
-    assert f"The smallest has {widths[-1]['parameters']:,} parameters" in text
+    teacher = kd.models.parameter_count(kd.models.build("TN"))
+    assert f"The smallest has {widths[-1]['parameters']:,} parameters, and the teacher {teacher:,}." in text
     rows = [row for row in kd.notebook.committed("benchmark.json")["rows"] if row["measure"] == "one_pass_students"]
     ratios = [f"{row['ratio']:,.0f}" if row["ratio"] >= 10 else f"{row['ratio']:.1f}" for row in rows]
     (told,) = re.findall(r"\*\*In the committed results\*\*, one pass of ONE-SN1.*", text)
