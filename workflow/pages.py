@@ -165,12 +165,16 @@ def beyond(record):
     one, distilled = found["ONE-SN2", "off"], found["KD-SN2", "on"]
     turned = [followed.text(own["images"]["rotation-45"]["skill"]) for own in (one, distilled)]
     skills = [followed.text(own["images"]["test"]["skill"]) for own in (one, distilled)]
-    answers = [followed.text(found[f"ONE-SN1{kind}", "off"]["images"]["test"]["skill"]) for kind in ("-off", "")]
+    ways = {"single": "ONE-SN1-off", "hundred": "ONE-SN1", "labels": "ONE-SN1-labels", "alone": "ONE-SN1-clean"}
+    ways = {way: found[name, "off"] for way, name in ways.items()} | {"paper": found["KD-SN1-views", "on"]}
+    came = {way: followed.text(own["images"]["test"]["skill"]) for way, own in ways.items()}
     return (
         f"ONE-SN2 has a skill of {skills[0]} in one pass, KD-SN2 of {skills[1]} in its hundred (1 is a copy, 0 a "
         f"constant; `{record['profile']}`, {len(one['seeds'])} seeds). On digits turned by 45° it is {turned[0]} and "
-        f"{turned[1]}. The views matter most: with the teacher's single pass for an answer, SN1 comes to {answers[0]}, "
-        f"with its hundred to {answers[1]}."
+        f"{turned[1]}. It takes views and the teacher's probabilities together. On views SN1 comes to "
+        f"{came['hundred']} with the hundred passes for an answer, and to {came['single']} with the single one. With "
+        f"labels on views it has {came['labels']}, with the paper's distillation on views {came['paper']}, and with "
+        f"the hundred passes on the images alone {came['alone']}."
     )
 
 
