@@ -139,7 +139,7 @@ def test_what_another_training_would_change():
         "Of our choices in training, 3 were made otherwise at `quick`, one at a time, with 3 seeds"
     )
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in found[-2:]]
-    numbers = ["0.45", "0.2", "-0.1, temperature 1", "0.9, temperature 16"]
+    numbers = ["0.45", "0.20", "-0.10, temperature 1", "0.90, temperature 16"]
     assert cells == [["C5: a", *numbers, "none"], ["C6: b", *numbers, "temperature 1"]]
     assert pages.sensitivity({"seeds": [], "claims": {}}).startswith("Nothing was trained otherwise")
 
