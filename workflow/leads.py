@@ -92,7 +92,7 @@ def last_commit(path):
     """The last commit that changed a file, as seven digits; None outside a repository."""
     git = ["git", "-C", str(ROOT), "log", "-1", "--format=%H", "--", str(path)]
     try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout[:7] or None
+        return subprocess.run(git, capture_output=True, text=True, encoding="utf-8", check=True).stdout[:7] or None
     except (FileNotFoundError, subprocess.CalledProcessError):
         return None
 

@@ -37,11 +37,11 @@ def cost(record):
         kind = hardware["threads"], made[0]["training_precision"], hardware["processor"]
         spent.setdefault(kind, []).append(sum(sum(manifest["seconds"].values()) for manifest in made) / 60)
     each = [
-        f"On {threads} thread{'s' * (threads > 1)} of an {processor}, a seed of `{record['profile']}` took "
-        f"{sum(minutes) / len(minutes):.0f} minutes in {precision}."
-        for (threads, precision, processor), minutes in spent.items()
+        f"{sum(minutes) / len(minutes):.0f} minutes in {precision} on {threads} thread{'s' * (threads > 1)}"
+        for (threads, precision, _), minutes in spent.items()
     ]
-    return " ".join(each)
+    processors = " and ".join(dict.fromkeys(processor for _, _, processor in spent))
+    return f"A seed of `{record['profile']}` took {', '.join(each)} of an {processors}."
 
 
 def digits(value):
@@ -165,16 +165,15 @@ def beyond(record):
     one, distilled = found["ONE-SN2", "off"], found["KD-SN2", "on"]
     turned = [followed.text(own["images"]["rotation-45"]["skill"]) for own in (one, distilled)]
     skills = [followed.text(own["images"]["test"]["skill"]) for own in (one, distilled)]
-    ways = {"single": "ONE-SN1-off", "hundred": "ONE-SN1", "labels": "ONE-SN1-labels", "alone": "ONE-SN1-clean"}
+    ways = {"single": "ONE-SN1-off", "hundred": "ONE-SN1", "alone": "ONE-SN1-clean"}
     ways = {way: found[name, "off"] for way, name in ways.items()} | {"paper": found["KD-SN1-views", "on"]}
     came = {way: followed.text(own["images"]["test"]["skill"]) for way, own in ways.items()}
     return (
         f"ONE-SN2 has a skill of {skills[0]} in one pass, KD-SN2 of {skills[1]} in its hundred (1 is a copy, 0 a "
         f"constant; `{record['profile']}`, {len(one['seeds'])} seeds). On digits turned by 45° it is {turned[0]} and "
-        f"{turned[1]}. It takes views and the teacher's probabilities together. On views SN1 comes to "
-        f"{came['hundred']} with the hundred passes for an answer, and to {came['single']} with the single one. With "
-        f"labels on views it has {came['labels']}, with the paper's distillation on views {came['paper']}, and with "
-        f"the hundred passes on the images alone {came['alone']}."
+        f"{turned[1]}. It takes views and the teacher's probabilities together: by its single pass on views SN1 comes "
+        f"to {came['single']}, by its hundred to {came['hundred']}. The hundred on the images alone give "
+        f"{came['alone']}, the paper's distillation on views {came['paper']}."
     )
 
 
