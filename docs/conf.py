@@ -96,7 +96,8 @@ def leads_back(picture):
     """A page's picture of figures/, followed by a line that says and links to what drew it."""
     path, figure = leads.of_file(picture[1])
     by = f"[{figure.cell} of `{path}`](#{leads.label(path, figure)})" if figure.cell else f"`{path}`"
-    return f"{picture[0]}\n\n[{leads.sentence(figure, by)}]{{.origin}}"
+    told = leads.sentence(figure, by).replace("*", r"\*")
+    return f"{picture[0]}\n\n[{told}]{{.origin}}"
 
 
 def to_read(app, name, source):
@@ -108,7 +109,8 @@ def to_read(app, name, source):
     notebook = json.loads(source[0])
     for figure in reversed(leads.figures(path.relative_to(ROOT))):
         label = leads.label(path.relative_to(ROOT), figure)
-        text = f"({label})=\n[{leads.sentence(figure, f'{figure.cell} of this notebook')}]{{.origin}}"
+        told = leads.sentence(figure, f"{figure.cell} of this notebook").replace("*", r"\*")
+        text = f"({label})=\n[{told}]{{.origin}}"
         cell = {"cell_type": "markdown", "metadata": {}, "id": label[:64], "source": text}
         notebook["cells"].insert(figure.place + 1, cell)
     for cell in notebook["cells"]:
