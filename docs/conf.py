@@ -92,12 +92,17 @@ def guides():
 myst_substitutions = {"citations": citations(), "guides": guides()}
 
 
+def origin(figure, by):
+    """The line below a figure that says where it comes from, as Markdown. by: what drew it."""
+    told = leads.sentence(figure, by).replace("*", r"\*")
+    return f"[{told}]{{.origin}}"
+
+
 def leads_back(picture):
     """A page's picture of figures/, followed by a line that says and links to what drew it."""
     path, figure = leads.of_file(picture[1])
     by = f"[{figure.cell} of `{path}`](#{leads.label(path, figure)})" if figure.cell else f"`{path}`"
-    told = leads.sentence(figure, by).replace("*", r"\*")
-    return f"{picture[0]}\n\n[{told}]{{.origin}}"
+    return f"{picture[0]}\n\n{origin(figure, by)}"
 
 
 def to_read(app, name, source):
@@ -109,8 +114,7 @@ def to_read(app, name, source):
     notebook = json.loads(source[0])
     for figure in reversed(leads.figures(path.relative_to(ROOT))):
         label = leads.label(path.relative_to(ROOT), figure)
-        told = leads.sentence(figure, f"{figure.cell} of this notebook").replace("*", r"\*")
-        text = f"({label})=\n[{told}]{{.origin}}"
+        text = f"({label})=\n{origin(figure, f'{figure.cell} of this notebook')}"
         cell = {"cell_type": "markdown", "metadata": {}, "id": label[:64], "source": text}
         notebook["cells"].insert(figure.place + 1, cell)
     for cell in notebook["cells"]:
