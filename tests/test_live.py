@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import statistics
 import subprocess
@@ -241,6 +242,14 @@ def test_the_time_left_is_corrected_by_the_own_pace(tmp_path):
         file.write('ch 2/2", "done": 10, "of": 10, "rate": 1.0}\n{"title": "TN predicts"}\n{"ended": true}\n')
     assert watch.read() == ["02_teacher-seed-0 is done"]
     assert watch.left(now + 120)[0] == pytest.approx(120 / 150)
+
+
+def test_the_folder_that_make_names_is_the_one_that_is_watched(tmp_path):
+    words = ["make", "-n", "--old-file=.venv/ready", "paper", "PROFILE=smoke", f"RUNS={tmp_path}"]
+    printed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, encoding="utf-8").stdout
+    (runs,) = set(re.findall(r"(?<= )runs=\S+", printed))
+    watch = live.watch_of(["snakemake", "--config", "profile=smoke", *shlex.split(runs)])
+    assert watch.folder == tmp_path / "smoke" / "notebooks" / "logs"
 
 
 def test_files_of_an_earlier_run_are_left_aside(tmp_path):

@@ -205,9 +205,9 @@ def failure(watch, printed):
 
 
 def settings_of(command):
-    """{key: value} of what follows --config."""
+    """{key: value} of what follows --config, without the @ by which a value is taken as it is."""
     words = command[command.index("--config") + 1 :]
-    return {key: value.strip("'") for key, _, value in (word.partition("=") for word in words)}
+    return {key: value.strip("'").removeprefix("@") for key, _, value in (word.partition("=") for word in words)}
 
 
 def watch_of(command):
