@@ -119,7 +119,8 @@ def _open(
     print(
         f"profile {name}: {profile.train_images:,} training, {profile.validation_images:,} validation, "
         f"{profile.test_images:,} test images, {profile.epochs} epochs, {profile.mc_passes} passes\n"
-        f"seeds {', '.join(map(str, numbers))}, networks and predictions in {display_path(root)}"
+        f"seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}, "
+        f"networks and predictions in {display_path(root)}"
     )
     return opened
 

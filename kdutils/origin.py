@@ -75,9 +75,9 @@ def say_other_code(store, manifest):
     """Print one line if other code trained the network or made its predictions: results may differ, and the way on."""
     other = [what for what in DECIDES if manifest["origin"].get(what, code(what)) != code(what)]
     if other:
-        commit = f"commit {manifest['commit'][:8]}" if manifest.get("commit") else "it was made"
-        changed = f"{display_path(store.folder)}: the code of {' and '.join(other)} has changed since {commit}"
-        say(f"{changed}; FORCE={store.folder.name} remakes it")
+        commit = f"; commit {manifest['commit'][:8]}" if manifest.get("commit") else ""
+        made = f"{display_path(store.folder)}: made by other code ({', '.join(other)}{commit})"
+        say(f"{made}; FORCE={store.folder.name} remakes it")
 
 
 def forced(text, networks):

@@ -72,3 +72,8 @@ def test_every_committed_figure_leads_back_to_files_that_exist(name):
     for read in figure.read:
         if read != "MNIST":
             assert list(ROOT.glob(read.split(",")[0])), read
+
+
+def test_the_line_of_one_seed_is_read_too():
+    settings = leads.SETTINGS.search("profile paper: 50,000 training\nseed 4, networks and predictions in runs\n")
+    assert settings.groups() == ("paper", "4", "runs")

@@ -22,7 +22,7 @@ def test_parameters_give_a_run_for_each_seed(repository, capsys):
     assert not any(run.read_only for run in opened)
     printed = capsys.readouterr().out
     assert "profile smoke: 1,000 training, 500 validation, 500 test images, 1 epochs, 5 passes" in printed
-    assert "seeds 1, 2" in printed
+    assert "\nseeds 1, 2, networks" in printed
     assert str(repository) not in printed
 
 
@@ -151,7 +151,7 @@ except ValueError as error:
         known = "unknown parameter epochs: known are profile, seed, device, precision, runs, data"
         assert done.stdout.strip() == f"{known}; {notebook.OWN}"
     else:
-        assert "seeds 1" in done.stdout
+        assert "\nseed 1, networks" in done.stdout
 
 
 @pytest.mark.parametrize(

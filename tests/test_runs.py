@@ -606,7 +606,7 @@ def test_other_code_with_the_same_settings_is_said_once(finished_run, monkeypatc
     made = run.predictions("SN1"), run.predictions("SN1")
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 1
-    assert re.search(rf"seed-0/SN1: the code of {what} has changed since .*; FORCE=SN1 remakes it", printed[0])
+    assert re.search(rf"seed-0/SN1: made by other code \({what}.*\); FORCE=SN1 remakes it", printed[0])
     np.testing.assert_array_equal(made[0].mc_mean, finished_run.predictions("SN1").mc_mean)
     kd.Run(finished_run.profile, 0, finished_run.root, read_only=True).predictions("SN1")
     assert capsys.readouterr().out == ""
@@ -871,7 +871,7 @@ def test_other_code_of_the_shifts_is_said_and_the_oldest_recorded(shifted, monke
     run = kd.Run(run.profile, 0, run.root, device="cpu")
     capsys.readouterr()
     assert same(run.predictions("SN1", "rotation-45"), found)
-    assert "the code of shifts has changed since" in capsys.readouterr().out
+    assert "made by other code (shifts" in capsys.readouterr().out
     run.predictions("SN1", "rotation-60")
     assert read(run, "SN1")["origin"]["shifts"] == code("shifts")
 

@@ -21,7 +21,7 @@ ALL_SEEDS = re.compile(r"(?<!len\()(?<![\w.])study(?![\w.]|\[0\])")
 THERE = re.compile(r"\.has\(\w+\) for \w+ in study")  # asks which networks there are, and reads none
 PICTURE_READ = re.compile(r'"figures" / "([\w.]+)"')
 IMAGES_READ = re.compile(r"\bload_\w*mnist\(|\.parts\b")
-SETTINGS = re.compile(r"profile ([\w.-]+)[^\n]*\nseeds ([\d, ]+), networks and predictions in (\S+)")
+SETTINGS = re.compile(r"profile ([\w.-]+)[^\n]*\nseeds? ([\d, ]+), networks and predictions in (\S+)")
 COMMIT = re.compile(r"\bcommit ([0-9a-f]{7})[0-9a-f]*(\+?)")
 
 

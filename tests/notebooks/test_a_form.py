@@ -161,6 +161,14 @@ def printed(name):
     return "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
 
 
+def test_no_table_shows_a_raw_name_of_code(executed):
+    """In the first row or the first column of a table: words, and no underscore."""
+    _, nb = executed
+    pages = [o.data["text/html"] for c in code_cells(nb) for o in c.outputs if "text/html" in o.get("data", {})]
+    heads = [head for page in pages for head in re.findall(r"<th[^>]*>([^<]*)</th>", page)]
+    assert [head for head in heads if "_" in head] == []
+
+
 @pytest.mark.parametrize(("name", "networks"), [("02_teacher", ["TN"]), ("03_distillation", kd.runs.TABLE_1[1:])])
 def test_the_training_that_a_notebook_shows_is_that_of_the_committed_results(name, networks):
     """By its tables, whether it trained the networks itself or found them trained."""
@@ -169,7 +177,7 @@ def test_the_training_that_a_notebook_shows_is_that_of_the_committed_results(nam
         history = COMMITTED.history(network)
         for epoch in history["epochs"]:
             rate = epoch["validation_accuracy"]
-            shown = [f"{epoch['loss']:.4f}", f"{rate:.4f}"] if networks == ["TN"] else [f"{rate:.2%}"]
+            shown = [f"{rate:.2%}"] + [f"{epoch['loss']:.4f}"] * (networks == ["TN"])
             assert [number for number in shown if number not in text] == []
         for part in ("train", "validation"):
             assert f"{history[f'{part}_accuracy']:.2%}" in text
