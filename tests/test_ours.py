@@ -115,7 +115,7 @@ HEADLINES = {  # words: what the records must say of them, {scale: networks}
         for own in n.values()
         for name in ("SN1", "SN2", "SN3")
     ),
-    "where many more images are in doubt, the gain divides otherwise: most of it is towards any teacher": lambda n: (
+    "where many more images are in doubt, the gain divides otherwise: most of SN2's is towards any teacher": lambda n: (
         (
             n["quick-fashion"]["KD-SN2"]["recalibrated gain, other teachers"]["mean"]
             > 0.5 * n["quick-fashion"]["KD-SN2"]["gain"]["mean"]
