@@ -30,11 +30,7 @@ def table(record, paper):
     return markdown(lines)
 
 
-MARKS = {
-    "yes": "\N{NO-BREAK SPACE}✓",
-    "no": "\N{NO-BREAK SPACE}✗",
-    "open": "",
-}  # whether it stands, alone
+MARKS = {"yes": "\xa0✓", "no": "\xa0✗", "open": ""}  # whether a condition stands, taken alone; no line breaks them off
 WORDS = ("supported", "not supported", DIFFER, "open")
 TOLD = (  # (network, measure, what it says, form): an answer in numbers
     ("KD-SN2", "gain", "distillation takes off SN2's MUPE", "share"),
