@@ -36,6 +36,8 @@ exclude_patterns = ["**/.*", "book", "build", "data", "runs"]
 
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_code_prompt_show = "Show the cell that installs the project on Colab"  # no other cell is folded
+nb_code_prompt_hide = "Hide it again"
 myst_enable_extensions = ["attrs_inline", "dollarmath", "substitution"]
 myst_heading_anchors = 3
 mathjax_path = MATHJAX.name  # in _static: one file, fonts included, nothing fetched
@@ -81,12 +83,17 @@ def citations():
     return "```bibtex\n" + "\n\n".join(entries) + "\n```"
 
 
-def guides():
-    """A table of contents of whatever else lies in docs/, and of the exercises' solutions, if there are any."""
-    pages = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.stem not in PAGES]
-    pages += sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
+def contents(caption, pages):
+    """A table of contents of pages, if there are any."""
     names = "\n".join(f"/{path.relative_to(ROOT).with_suffix('')}" for path in pages)
-    return f"```{{toctree}}\n:maxdepth: 1\n:caption: Guides\n\n{names}\n```" if pages else ""
+    return f"```{{toctree}}\n:maxdepth: 1\n:caption: {caption}\n\n{names}\n```" if pages else ""
+
+
+def guides():
+    """Tables of contents of whatever else lies in docs/, and of the exercises' solutions."""
+    pages = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.stem not in PAGES]
+    solutions = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
+    return "\n\n".join((contents("Guides", pages), contents("Exercises, solved", solutions)))
 
 
 myst_substitutions = {"citations": citations(), "guides": guides()}

@@ -170,17 +170,17 @@ def beyond(record):
     ways = {way: found[name, "off"] for way, name in ways.items()} | {"paper": found["KD-SN1-views", "on"]}
     came = {way: followed.text(own["images"]["test"]["skill"]) for way, own in ways.items()}
     return (
-        f"ONE-SN2 has a skill of {skills[0]} in one pass, KD-SN2 of {skills[1]} in its hundred (1 is a copy, 0 a "
-        f"constant; `{record['profile']}`, {len(one['seeds'])} seeds). On digits turned by 45° it is {turned[0]} and "
-        f"{turned[1]}. It takes views and the teacher's probabilities together: by its single pass on views SN1 comes "
-        f"to {came['single']}, by its hundred to {came['hundred']}. The hundred on the images alone give "
-        f"{came['alone']}, the paper's distillation on views {came['paper']}."
+        f"SN2 so trained, ONE-SN2, has a skill of {skills[0]} in one pass, KD-SN2 of {skills[1]} in its hundred. "
+        f"(A copy of the teacher's confidences has 1, a constant 0; `{record['profile']}`, {len(one['seeds'])} seeds.) "
+        f"On digits turned by 45° it is {turned[0]} and {turned[1]}. It takes views and the teacher's probabilities "
+        f"together: by its single pass on views SN1 comes to {came['single']}, by its hundred to {came['hundred']}. "
+        f"The hundred on the images alone give {came['alone']}, the paper's distillation on views {came['paper']}."
     )
 
 
 RECIPE = {  # column: field of a try
     "views": "views",
-    "of kinds": "kinds",
+    "kinds of view": "kinds",
     "steps": "steps",
     "rate": "peak_learning_rate",
     "loss": "loss",

@@ -30,7 +30,7 @@ def table(record, paper):
     return markdown(lines)
 
 
-MARKS = {"yes": " ✓", "no": " ✗", "open": ""}  # whether a condition stands, taken alone
+MARKS = {"yes": "\xa0✓", "no": "\xa0✗", "open": ""}  # whether a condition stands, taken alone; no line breaks them off
 WORDS = ("supported", "not supported", DIFFER, "open")
 TOLD = (  # (network, measure, what it says, form): an answer in numbers
     ("KD-SN2", "gain", "distillation takes off SN2's MUPE", "share"),
@@ -44,7 +44,7 @@ TOLD = (  # (network, measure, what it says, form): an answer in numbers
 ANSWER = (  # what was found; how its measures are told, each by its place in TOLD
     (
         "Distillation takes about a third off the MUPE of SN2, a student of seven layers",
-        "It takes off {0}.",
+        "This *gain* is {0}.",
     ),
     (
         "About half of that (at the paper's scale) to two thirds (at a smaller one) is level and scale, which any "
@@ -56,7 +56,7 @@ ANSWER = (  # what was found; how its measures are told, each by its place in TO
         "KD-SN2's share is {3} (1 would be a copy); that of SN2, which never met the teacher, is {4}.",
     ),
     (
-        "The teacher's dropout uncertainty is not taken over",
+        "The teacher's dropout uncertainty is not taken over: distilled, a student's passes just agree more",
         "KD-SN3's mutual information is {5} of its teacher's; that of SN3, which never met it, {6}.",
     ),
 )
@@ -132,7 +132,7 @@ def verdicts(records, transfers):
     for record in records:
         text = f"- The paper's claims, {size(record)}: {listed(judged(record))}."
         change = [claim for claim in CLAIMS if len({row.get(claim) for row in record["definitions"].values()}) > 1]
-        other = f" By other definitions of ECE and MUPE others come out for {', '.join(change)}."
+        other = f" Other definitions of ECE and MUPE change the verdict on {', '.join(change)}."
         lines.append(text + other * bool(change))
     lines += [f"- Our claims, {size(record)}: {listed(judged(record))}." for record in transfers]
     return "\n".join(lines)

@@ -113,6 +113,21 @@ def test_an_interval_a_percentage_and_a_name_are_whole(address, visit):
     assert [interval for interval in intervals if interval not in whole] == []
 
 
+def test_a_table_of_two_headings_has_one_rule_below_both(address, visit):
+    page, _ = visit(f"{address}notebooks/05_calibration_and_mupe.html")
+    above = page.locator(".cell_output thead tr:not(:last-child)")
+    assert above.count() > 0
+    assert set(above.evaluate_all("rows => rows.map(row => getComputedStyle(row).borderBottomWidth)")) == {"0px"}
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_only_cell_that_is_folded_says_what_it_is_for(notebook, address, visit):
+    page, _ = visit(address + notebook.with_suffix(".html").as_posix())
+    (text,) = page.locator("details.hide").all_inner_texts()
+    assert text.strip() == "Show the cell that installs the project on Colab"
+    assert "google.colab" in page.locator("details.hide pre").text_content()
+
+
 DRAWN_BY = re.compile(r"Drawn by .+; commit [0-9a-f]{7}\+?\.")
 
 
