@@ -118,8 +118,8 @@ def _open(
     name = f"{profile.name} ({profile.base}{other})" if other else profile.name
     print(
         f"profile {name}: {profile.train_images:,} training, {profile.validation_images:,} validation, "
-        f"{profile.test_images:,} test images, {profile.epochs} epochs, {profile.mc_passes} passes\n"
-        f"seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}, "
+        f"{profile.test_images:,} test images, {profile.epochs} epoch{'s' * (profile.epochs > 1)}, "
+        f"{profile.mc_passes} passes\nseed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}, "
         f"networks and predictions in {display_path(root)}"
     )
     return opened

@@ -21,7 +21,7 @@ def test_parameters_give_a_run_for_each_seed(repository, capsys):
     assert {run.output for run in opened} == {repository / "runs" / "smoke"}
     assert not any(run.read_only for run in opened)
     printed = capsys.readouterr().out
-    assert "profile smoke: 1,000 training, 500 validation, 500 test images, 1 epochs, 5 passes" in printed
+    assert "profile smoke: 1,000 training, 500 validation, 500 test images, 1 epoch, 5 passes" in printed
     assert "\nseeds 1, 2, networks" in printed
     assert str(repository) not in printed
 
