@@ -261,7 +261,7 @@ def test_03_and_04_are_shown_without_training(published):
         assert done.returncode == 0, done.stderr
         text = (published.folder / "out.ipynb").read_text(encoding="utf-8")
         assert "images/s" not in text
-        assert "test images, 5 passes," not in text.replace("1 epochs, 5 passes", "")
+        assert "test images, 5 passes," not in text.replace("1 epoch, 5 passes", "")
     assert list((published.folder / "runs").glob("smoke/seed-*")) == []
     again = published.run("python", "workflow/keep.py", "aside", "smoke", "4")  # copies the manifests anew
     assert again.returncode == 0, again.stderr
