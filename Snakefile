@@ -19,7 +19,7 @@ from kdutils.plumbing.store import expanded, located
 from kdutils.profiles import parse_seeds, resolve, variants
 from kdutils.runs import NETWORKS, TABLE_1, Run
 
-KNOWN = {"profile": "quick", "seeds": "0", "device": "auto", "precision": "auto", "runs": "", "data": "", "threads": ""}
+KNOWN = {"profile": "quick", "seeds": "4", "device": "auto", "precision": "auto", "runs": "", "data": "", "threads": ""}
 KNOWN |= {"controls": "", "force": ""}
 given = KNOWN | config
 settings = {key: "" if given[key] is None else str(given[key]) for key in KNOWN}  # Snakemake reads key="" as None

@@ -140,10 +140,11 @@ def conditions(studies):
 def record(studies):
     """[{"claim", "says", "controlled", "p", "conditions"}] of our claims, as the record of `claims` has them.
 
-    studies: as for `conditions`.
+    studies: as for `conditions`. The correction counts all of `CLAIMS`: p is 1 for a claim that is not measured.
     """
     found = conditions(studies)
-    judged = judge(list(found.values()), studies["test"].seeds)
+    unmeasured = [[Condition("", None)] for claim in CLAIMS if claim not in found]
+    judged = judge([*found.values(), *unmeasured], studies["test"].seeds)
     return [
         {
             "claim": claim,
@@ -152,5 +153,5 @@ def record(studies):
             "p": transferred.rounded(p),
             "conditions": transferred.rounded([condition.record() for condition in own]),
         }
-        for (claim, own), (p, controlled) in zip(found.items(), judged, strict=True)
+        for (claim, own), (p, controlled) in zip(found.items(), judged, strict=False)
     ]

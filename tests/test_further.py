@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import transferred as command
 from checkout import ROOT
+from kdutils import ours
 from kdutils.plumbing.store import sha256
 from kdutils.profiles import FURTHER, resolve
 from kdutils.runs import NETWORKS, Run
@@ -42,7 +43,7 @@ def test_their_names_are_no_scales_names(name):
 
 def test_the_committed_results_were_made_from_fashion_mnist(fashion_folder):
     fashion = kd.data.load_fashion_mnist(fashion_folder)
-    for seed in command.seeds_of("quick-fashion"):
+    for seed in command.files("quick-fashion")["transfer.json"]:
         run = Run(FASHION, seed, ROOT / "results", data=fashion_folder, read_only=True)
         np.testing.assert_array_equal(run.parts["test"].images, fashion.test_images)
         made_from = {name: sha256(part.images.tobytes() + part.labels.tobytes()) for name, part in run.parts.items()}
@@ -166,16 +167,43 @@ def results(monkeypatch, scratch):
 
 
 def test_the_seeds_and_networks_are_those_that_lie_there(results):
-    seeds, study = command.kept("quick-fashion")
-    assert seeds == [2, 4]
+    assert command.files("quick-fashion") == {"transfer.json": [2, 4]}
+    study = command.kept("quick-fashion", [2, 4])
     assert list(study.predictions) == ["TN", "KD-SN1", "KD-SN2", "SN2", "SN1"]
     assert study.seeds == 2
+
+
+def test_claims_on_one_pass_students_are_about_shifts_too_where_all_seeds_have_them(monkeypatch):
+    monkeypatch.setattr(command, "NETWORKS", ("TN", "SN2", "KD-SN2"))
+    monkeypatch.setattr(ours, "CONTROL", "KD-SN1-steps")  # the one that `quick` has
+    found = command.claimed("quick", [10, 11])
+    assert list(found) == ["fashion", "rotation-45", "test"]
+    for images, study in found.items():
+        assert list(study.predictions) == ["TN", "SN2", "KD-SN2", "ONE-SN2", "KD-SN1-steps"]
+        assert len(study.predictions["ONE-SN2"][1].labels) == (10_000 if images == "test" else 1_000)
+    assert list(command.claimed("quick", [8, 9])) == ["test"]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        (range(10), {"transfer.json": [4, 5, 6, 7, 8, 9], "explored.json": [0, 1, 2, 3]}),
+        (range(9), {"transfer.json": [0, 1, 2, 3]}),
+        (range(4, 12), {"transfer.json": [4, 5, 6, 7, 8, 9, 10, 11]}),
+        ((), {}),
+    ],
+)
+def test_what_was_explored_keeps_a_record_beside_the_fresh_seeds(monkeypatch, seeds, expected):
+    monkeypatch.setattr(command, "seeds_in", lambda folder: list(seeds))
+    monkeypatch.setattr(command.Run, "has", lambda *_: True)
+    monkeypatch.setattr(command, "SCALES", ("paper",))
+    assert command.files("paper") == expected
 
 
 def test_a_network_that_only_one_seed_lacks_is_named(results):
     shutil.rmtree(results / "quick-fashion" / "seed-4" / "SN1")
     with pytest.raises(FileNotFoundError, match=r"seed-4/SN1/manifest\.json is missing"):
-        command.kept("quick-fashion")
+        command.kept("quick-fashion", [2, 4])
 
 
 def test_what_is_not_there_is_skipped_and_said(monkeypatch, results, capsys):

@@ -76,6 +76,14 @@ def test_fewer_than_ten_seeds_leave_every_claim_open(made_up):
     assert [row["claim"] for row in ours.record({"test": made_up})] == list(ours.NEEDS)
 
 
+def test_the_correction_counts_the_claims_that_are_not_measured(made_up):
+    """The family was fixed beforehand: the smallest of eight p-values is taken eight times, though six are there."""
+    found = ours.conditions({"test": made_up})
+    smallest = min(max(condition.p_value() for condition in own) for own in found.values())
+    assert 0 < smallest < 1 / 8
+    assert min(row["p"] for row in ours.record({"test": made_up})) == pytest.approx(8 * smallest, rel=1e-3, abs=0)
+
+
 # The pages' sentences
 
 

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 RESULTS = Path(__file__).parents[1] / "results"
 SEEDS, IMAGES, COPIED = 6, 4000, 0.4
-RECORDS = sorted(path.parent.name for path in RESULTS.glob("*/transfer.json"))
+RECORDS = sorted((path.parent.name, path.name) for path in RESULTS.glob("*/*.json") if path.name in command.FILES)
 STUDENTS = ("KD-SN1", "KD-SN2", "KD-SN3", "SN1", "SN2", "SN3")
 
 
@@ -204,10 +204,11 @@ def test_the_record_holds_numbers_that_json_can(study):
 @pytest.fixture(scope="module", params=RECORDS)
 def committed(request):
     """(the record, {network: confidences (seeds, n)}, {network: [Predictions]})"""
-    record = json.loads((RESULTS / request.param / "transfer.json").read_text(encoding="utf-8"))
-    seeds, study = command.kept(request.param)
-    assert record["seeds"] == seeds
-    assert record["profile"] == request.param
+    profile, file = request.param
+    record = json.loads((RESULTS / profile / file).read_text(encoding="utf-8"))
+    assert record["seeds"] == command.files(profile)[file]
+    study = command.kept(profile, record["seeds"])
+    assert record["profile"] == profile
     assert record["networks"].keys() == study.predictions.keys()
     own = study.predictions
     return record, {name: np.array([p.mc_mean.max(1) for p in own[name]]) for name in own}, own
@@ -221,14 +222,20 @@ def of(record, name):
 
 
 def test_the_scales_and_fashion_mnist_have_records():
-    assert {"paper", "quick", "quick-fashion"} <= set(RECORDS)
+    assert {"paper", "quick", "quick-fashion"} <= {profile for profile, file in RECORDS if file == "transfer.json"}
+
+
+@pytest.mark.parametrize("profile", ["paper", "quick", "quick-converged", "quick-fashion"])
+def test_no_record_is_lacking_or_left_over(profile):
+    """Once fresh seeds are shown, what was explored keeps a record of its own."""
+    assert [file for folder, file in RECORDS if folder == profile] == sorted(command.files(profile))
 
 
 def test_the_record_is_that_of_the_committed_predictions():
     """The smallest study is made again; the tests below compute all a second way."""
-    seeds, study = command.kept("paper")
-    made = transferred.record(study, "paper", seeds)
-    stored = json.loads((RESULTS / "paper" / "transfer.json").read_text(encoding="utf-8"))
+    file = list(command.files("paper"))[-1]
+    stored = json.loads((RESULTS / "paper" / file).read_text(encoding="utf-8"))
+    made = transferred.record(command.kept("paper", stored["seeds"]), "paper", stored["seeds"])
     for name, measures in stored["networks"].items():
         assert measures.keys() == made["networks"][name].keys()
         for measure, values in measures.items():

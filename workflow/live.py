@@ -1,6 +1,6 @@
 """Run Snakemake and show, in one line that lives, what it is at: in a terminal; in a log, every half minute.
 
-python workflow/live.py [--every SECONDS] snakemake … --config profile=quick seeds=0 …
+python workflow/live.py [--every SECONDS] snakemake … --config profile=quick seeds=4 …
 
 What the jobs print lies in <runs>/<profile>/notebooks/logs; how far they are they tell in the files there that end in
 .jsonl (`kdutils.plumbing.progress`). Snakemake's own messages lie in its log, in .snakemake/log. Ctrl-C stops all.
@@ -216,7 +216,7 @@ def watch_of(command):
     options = {"device": given.get("device", "auto"), "precision": given.get("precision", "auto")}
     options["force"] = given.get("force", "")
     profile = resolve(given.get("profile", "quick"))
-    runs = [Run(profile, seed, given.get("runs") or None, **options) for seed in parse_seeds(given.get("seeds", "0"))]
+    runs = [Run(profile, seed, given.get("runs") or None, **options) for seed in parse_seeds(given.get("seeds", "4"))]
     target = next((word for word in ("sensitivity", "one_pass") if word in command), "")
     plan = costs.planned(runs, given.get("controls"), target)
     return Watch(runs[0].output / "notebooks" / "logs", plan)

@@ -31,7 +31,8 @@ def cost(record):
     """How long a study's seeds took, from their networks' manifests."""
     spent = {}  # (threads, precision, processor): minutes of each seed
     for seed in record["seeds"]:
-        paths = sorted((ROOT / "results" / record["profile"] / f"seed-{seed}").glob("*/manifest.json"))
+        folder = ROOT / "results" / record["profile"] / f"seed-{seed}"
+        paths = [folder / name / "manifest.json" for name in record["networks"]]
         made = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         hardware = made[0]["hardware"]
         kind = hardware["threads"], made[0]["training_precision"], hardware["processor"]
@@ -224,9 +225,9 @@ def stacked(cells):
     return cells.replace(" / ", "<br>").replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
 
 
-def studies(name):
-    """[the record of each study in results/ that the pages tell of], of one name: "table1" or "transfer"."""
-    paths = [ROOT / "results" / scale / f"{name}.json" for scale in SCALES]
+def studies(*names):
+    """[the record of each study in results/ that the pages tell of], of names "table1", "transfer", "explored"."""
+    paths = [ROOT / "results" / scale / f"{name}.json" for scale in SCALES for name in names]
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
 
 
@@ -237,7 +238,7 @@ def parts():
     records, transfers, paper = studies("table1"), studies("transfer"), stored["paper_table1"]["networks"]
     return {
         "answer": f"\n\n{answer(transfers, stored['quick-converged/transfer'])}\n\n",
-        "measures": f"\n{measures(transfers)}\n",
+        "measures": f"\n{measures(studies('transfer', 'explored'))}\n",
         "verdicts": f"\n{verdicts(records, transfers)}\n",
         "table": "".join(f"\n{heading(record)}\n\n{stacked(table(record, paper))}\n" for record in records),
         "claims": f"\n{claims(records)}\n",

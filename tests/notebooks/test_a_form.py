@@ -79,17 +79,29 @@ def test_bootstrap_is_the_same_in_all():
     assert len(cells) == 1
 
 
+def parameters_of(nb):
+    (cell,) = [cell for cell in code_cells(nb) if "parameters" in cell.metadata.get("tags", [])]
+    return cell
+
+
 def test_parameters_are_plain_literals_with_a_comment(notebook):
     name, nb = notebook
-    tagged = [cell for cell in code_cells(nb) if "parameters" in cell.metadata.get("tags", [])]
-    assert len(tagged) == 1
-    statements = ast.parse(tagged[0].source).body
+    parameters = parameters_of(nb)
+    statements = ast.parse(parameters.source).body
     more = {"01": [], "02": [], "03": ["controls", "source"], "04": ["controls", "source"]}
     expected = COMMON + more.get(name[:2], ["seeds", "source"])
     assert [s.targets[0].id for s in statements] == expected
     for statement in statements:
         ast.literal_eval(statement.value)
-    assert all("  # " in line for line in tagged[0].source.splitlines())
+    assert all("  # " in line for line in parameters.source.splitlines())
+
+
+def test_one_seed_is_everybodys_default():
+    """Of a notebook run by hand, of make, and of Snakemake, so that none of them makes again what another made."""
+    seeds = [re.search(r"^seed = (\d+)", parameters_of(read(name)).source, re.MULTILINE)[1] for name in NOTEBOOKS]
+    makefile, snakefile = ((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "Snakefile"))
+    seeds += [re.search(r"^SEEDS \?= (\d+)", makefile, re.MULTILINE)[1], re.search(r'"seeds": "(\d+)"', snakefile)[1]]
+    assert set(seeds) == {str(COMMITTED.seed)}
 
 
 def lengths(names):

@@ -14,7 +14,7 @@ SIX = NOTEBOOKS[:6]  # one seed without controls is too little for 07
 
 def test_every_notebook_ran_to_its_end(finished):
     executed = sorted((finished.runs / "notebooks").glob("*.ipynb"))
-    assert [path.stem.removesuffix("-seed-0") for path in executed] == list(SIX)
+    assert [path.stem.removesuffix("-seed-4") for path in executed] == list(SIX)
     for path in executed:
         cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
         assert None not in [cell.execution_count for cell in cells]
@@ -24,7 +24,7 @@ def test_every_notebook_ran_to_its_end(finished):
 
 def test_it_made_networks_predictions_tables_and_figures(finished):
     for name in kd.runs.TABLE_1:
-        run = kd.Run("smoke", 0, finished.folder / "runs", read_only=True)
+        run = kd.Run("smoke", 4, finished.folder / "runs", read_only=True)
         assert len(run.predictions(name).labels) == run.profile.test_images
         assert set(run.history(name)) >= {"step_losses", "train_accuracy", "validation_accuracy"}
     assert set(json.loads((finished.runs / "table1.json").read_text(encoding="utf-8"))["networks"]) == set(
@@ -65,13 +65,13 @@ def test_one_thing_changed_stands_beside_the_original(finished):
     done = finished.papermill(
         "05_calibration_and_mupe.ipynb",
         ("profile", "my-sn1.toml"),
-        ("seed", 0),
+        ("seed", 4),
         ("source", "runs"),
         cwd=finished.folder / "notebooks",
     )
     assert done.returncode == 0, done.stderr
     made = finished.folder / "runs" / "my-sn1"
-    assert [path.name for path in (made / "seed-0").iterdir()] == ["KD-SN1"]
+    assert [path.name for path in (made / "seed-4").iterdir()] == ["KD-SN1"]
     record, before = (json.loads((path / "table1.json").read_text(encoding="utf-8")) for path in (made, finished.runs))
     assert record["original"]["networks"] == before["networks"]
     assert {name for name, row in record["networks"].items() if row != before["networks"][name]} == {"KD-SN1"}
@@ -95,7 +95,7 @@ def test_a_run_is_told_on_one_page_that_needs_no_network(finished):
     """Notebooks, figures and tables, each with its caption; what took how long; the graph."""
     page = finished.runs / "report.html"
     for more in ((), ("--report", page)):
-        done = finished.snakemake("reading", *more, seeds="0")
+        done = finished.snakemake("reading", *more, seeds="4")
         assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stderr
     text = page.read_text(encoding="utf-8")
@@ -127,13 +127,13 @@ HARMED = {  # a file or a folder: the rules that make again what hangs on it, an
     "sensitivity.json": {"figures", "all"},
     "table1.json": MEASURED,
     "notebooks/06_figures.json": {"figures", "all"},
-    "notebooks/04_mc_dropout-seed-0.ipynb": MEASURED | {"mc_dropout"},
-    "seed-0/KD-SN2/predictions.npz": MEASURED | {"mc_dropout"},
-    "seed-0/KD-SN2/weights.safetensors": MEASURED | {"mc_dropout", "distillation"},
-    "seed-0/SN2/history.json": MEASURED | {"mc_dropout", "distillation"},
-    "seed-0/KD-SN2/manifest.json": MEASURED | {"mc_dropout", "distillation"},
-    "seed-0/KD-SN3": MEASURED | {"mc_dropout", "distillation"},
-    "seed-0/TN/soft_targets.npz": MEASURED | {"mc_dropout", "distillation", "teacher"},
+    "notebooks/04_mc_dropout-seed-4.ipynb": MEASURED | {"mc_dropout"},
+    "seed-4/KD-SN2/predictions.npz": MEASURED | {"mc_dropout"},
+    "seed-4/KD-SN2/weights.safetensors": MEASURED | {"mc_dropout", "distillation"},
+    "seed-4/SN2/history.json": MEASURED | {"mc_dropout", "distillation"},
+    "seed-4/KD-SN2/manifest.json": MEASURED | {"mc_dropout", "distillation"},
+    "seed-4/KD-SN3": MEASURED | {"mc_dropout", "distillation"},
+    "seed-4/TN/soft_targets.npz": MEASURED | {"mc_dropout", "distillation", "teacher"},
 }
 
 
@@ -176,9 +176,9 @@ def test_what_is_deleted_is_made_again_with_what_hangs_on_it(finished, put_back,
 
 @pytest.mark.parametrize("name", ["predictions.npz", "weights.safetensors", "manifest.json"])
 def test_what_is_damaged_is_made_again_with_what_hangs_on_it(finished, put_back, name):
-    path = put_back(finished.runs / "seed-0" / "KD-SN2" / name)
+    path = put_back(finished.runs / "seed-4" / "KD-SN2" / name)
     path.write_bytes(path.read_bytes()[:-3] + b"?")
-    assert planned(finished) == HARMED[f"seed-0/KD-SN2/{name}"]
+    assert planned(finished) == HARMED[f"seed-4/KD-SN2/{name}"]
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_an_edit_to_prose_trains_nothing(finished):
     nb = nbformat.read(path, 4)
     nb.cells[0].source += "\n\nOne more sentence."
     nbformat.write(nb, path)
-    weights = finished.runs / "seed-0" / "TN" / "weights.safetensors"
+    weights = finished.runs / "seed-4" / "TN" / "weights.safetensors"
     before = weights.stat().st_mtime_ns
-    executed = "runs/smoke/notebooks/02_teacher-seed-0.ipynb"
+    executed = "runs/smoke/notebooks/02_teacher-seed-4.ipynb"
     done = finished.snakemake(executed)
     assert done.returncode == 0, done.stderr
     text = (finished.folder / executed).read_text(encoding="utf-8")
@@ -232,11 +232,11 @@ def test_an_edit_to_prose_trains_nothing(finished):
 
 
 def test_a_variant_trains_students_of_the_same_teacher(finished):
-    done = finished.snakemake("runs/smoke/notebooks/t8-seed-0.done")
+    done = finished.snakemake("runs/smoke/notebooks/t8-seed-4.done")
     assert done.returncode == 0, done.stderr
-    run = kd.Run("smoke-t8", 0, finished.folder / "runs", read_only=True)
+    run = kd.Run("smoke-t8", 4, finished.folder / "runs", read_only=True)
     assert sorted(path.name for path in run.folder.iterdir()) == ["KD-SN1", "KD-SN2"]
-    base = kd.Run("smoke", 0, finished.folder / "runs", read_only=True)
+    base = kd.Run("smoke", 4, finished.folder / "runs", read_only=True)
     assert run.manifest("KD-SN2")["inputs"]["teacher"] == base.manifest("TN")["outputs"]["weights.safetensors"]
     assert (run.predictions("KD-SN2").mc_mean != base.predictions("KD-SN2").mc_mean).any()
 
@@ -245,7 +245,7 @@ def test_a_variant_trains_students_of_the_same_teacher(finished):
 def published(finished):
     """The project with what is published of its smoke run, and without runs/."""
     for script in ("keep", "publish"):
-        done = finished.run("python", f"workflow/{script}.py", "runs", "smoke", "0")
+        done = finished.run("python", f"workflow/{script}.py", "runs", "smoke", "4")
         assert done.returncode == 0, done.stderr
     (finished.folder / "runs").rename(finished.folder / "aside")
     yield finished
@@ -257,15 +257,15 @@ def published(finished):
 def test_03_and_04_are_shown_without_training(published):
     """A class needs no runs/: with source="results" every cell runs, and nothing is trained or predicted."""
     for name in ("03_distillation", "04_mc_dropout"):
-        done = published.papermill(f"notebooks/{name}.ipynb", ("profile", "smoke"), ("seed", 0), ("source", "results"))
+        done = published.papermill(f"notebooks/{name}.ipynb", ("profile", "smoke"), ("seed", 4), ("source", "results"))
         assert done.returncode == 0, done.stderr
         text = (published.folder / "out.ipynb").read_text(encoding="utf-8")
         assert "images/s" not in text
         assert "test images, 5 passes," not in text.replace("1 epochs, 5 passes", "")
     assert list((published.folder / "runs").glob("smoke/seed-*")) == []
-    again = published.run("python", "workflow/keep.py", "aside", "smoke", "0")  # copies the manifests anew
+    again = published.run("python", "workflow/keep.py", "aside", "smoke", "4")  # copies the manifests anew
     assert again.returncode == 0, again.stderr
-    run = kd.Run("smoke", 0, published.folder / "results", device="cpu", read_only=True)
+    run = kd.Run("smoke", 4, published.folder / "results", device="cpu", read_only=True)
     assert kd.runs.PUBLISHED["weights.safetensors"] in run.manifest("TN")["outputs"]
 
 
