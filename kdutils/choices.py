@@ -75,7 +75,7 @@ def beside(record):
         for key in measures:
             told = {own["profile"]: interval_text(*own["networks"][name][key].values()) for own in both}
             first, last = (own["networks"][name][key]["mean"] for own in both)
-            rows[name, key] = told | {"difference": f"{last - first:+.4f}"}
+            rows[name, key] = told | {"difference": f"{last - first:+z.4f}"}
     return rows
 
 

@@ -193,7 +193,7 @@ def beside(record, paper):
                 mean, interval = record["networks"][name][key].values()
                 row = {"the paper": f"{theirs:.4f}", "here": interval_text(mean, interval)}
                 row["inside"] = "–" if not interval else "yes" if interval[0] <= theirs <= interval[1] else "no"
-                rows[name, key] = row | {"difference": f"{mean - theirs:+.4f}"}
+                rows[name, key] = row | {"difference": f"{mean - theirs:+z.4f}"}
     return rows
 
 
@@ -208,13 +208,16 @@ def reasons(record):
 
 
 def table(records):
-    """{(claim, what): {column: text}} of {title: record}: what claims rest on; verdicts where seeds are enough."""
+    """{(claim, what): {column: text}} of {title: record}: what claims rest on; verdicts where seeds are enough.
+
+    A narrow column may break a text before an interval, but not within: its ends are joined by a no-break space.
+    """
     rows, told = {}, set()
     for (claim, what), first in reasons(next(iter(records.values()))).items():
         row = rows[claim, what] = {("", "needed"): first["needed"]}
         for title, own in records.items():
             found = reasons(own).get((claim, what), {})
-            row |= {(title, key): found.get(key, "–") for key in ("found", "stands")}
+            row |= {(title, key): found.get(key, "–").replace(", ", ",\u00a0") for key in ("found", "stands")}
             if len(own["seeds"]) >= FEWEST_SEEDS:
                 verdicts = {each["claim"]: each["controlled"] for each in own["claims"]}
                 row[title, "verdict"] = "" if claim in told else verdicts.get(claim, "–")

@@ -51,8 +51,8 @@ class Estimate(NamedTuple):
 
 
 def interval_text(mean, bounds, digits=4):
-    """ "mean [low, high]"; "mean" if there are no bounds (None)."""
-    found = [f"{value:.{digits}f}" for value in (mean, *(bounds or ()))]
+    """ "mean [low, high]"; "mean" if there are no bounds (None). What rounds to 0 has no sign."""
+    found = [f"{value:z.{digits}f}" for value in (mean, *(bounds or ()))]
     return found[0] + (f" [{found[1]}, {found[2]}]" if bounds else "")
 
 

@@ -82,3 +82,5 @@ def test_two_records_stand_side_by_side():
 
     rows = choices.beside(record("mine", 0.003) | {"original": record("quick", 0.005)})
     assert rows == {("TN", "ECE"): {"quick": "0.0050", "mine": "0.0030", "difference": "-0.0020"}}
+    rows = choices.beside(record("mine", 0.00499) | {"original": record("quick", 0.005)})
+    assert rows["TN", "ECE"]["difference"] == "+0.0000"

@@ -184,6 +184,12 @@ def test_one_table_holds_what_claims_rest_on_at_each_scale():
     assert table["C7", "a"]["many", "found"] == table["C7", "a"]["many", "verdict"] == "–"
 
 
+def test_an_interval_in_the_table_does_not_break():
+    record = told(4, C3="open")
+    record["claims"][0]["conditions"] = [record["plain_ladder"][0] | {"found": "0.1 [0.0, 0.2]"}]
+    assert claims.table({"few": record})["C3", "plain"]["few", "found"] == "0.1 [0.0,\N{NO-BREAK SPACE}0.2]"
+
+
 def test_claims_whose_verdict_depends_on_the_definition():
     assert claims.by_definition(told(10, C3="open", C5="supported")) == {
         "C5": {"as in Table 1": "supported", "by another definition": "dropout off: open"}
@@ -202,3 +208,5 @@ def test_the_papers_values_stand_beside_ours():
         "difference": "-0.0500",
     }
     assert rows["TN", "ECE"]["inside"] == "no"
+    paper["TN"]["ece"] = 0.50001
+    assert claims.beside(record, paper)["TN", "ECE"]["difference"] == "+0.0000"

@@ -68,8 +68,9 @@ def test_all_verdicts_are_listed():
     )
 
 
-def test_a_share_just_below_zero_is_told_without_a_sign():
+def test_a_number_just_below_zero_is_told_without_a_sign():
     assert report.with_interval({"mean": -0.001, "interval": None}, "share") == "0%"
+    assert report.with_interval({"mean": -0.001, "interval": None}, "number") == "0.00"
     assert report.with_interval({"mean": -0.1, "interval": None}, "share") == "-11%"
 
 

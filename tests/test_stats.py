@@ -50,6 +50,11 @@ def test_no_spread_is_no_doubt():
     assert Estimate(0.0, 0.0, 9).p_above(0) == 0.5
 
 
+@pytest.mark.parametrize(("value", "told"), [(-4e-5, "0.0000"), (-0.0, "0.0000"), (-6e-5, "-0.0001")])
+def test_what_rounds_to_zero_has_no_sign(value, told):
+    assert stats.interval_text(value, (value, 1.0)) == f"{told} [{told}, 1.0000]"
+
+
 def test_image_weights_are_a_bootstrap(weights):
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
     counts = weights * 400

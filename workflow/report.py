@@ -73,9 +73,9 @@ CONVERGED_MEASURES = (
     ("SN2", "log mutual information / teacher's", "ratio"),
 )
 FORMS = {  # how a number and the ends of its interval are told
-    "share": lambda value: f"{-math.expm1(-value):.0%}".replace("-0%", "0%"),
+    "share": lambda value: f"{-math.expm1(-value):z.0%}",
     "ratio": lambda value: f"{math.exp(value):.0%}",
-    "number": lambda value: f"{value:.2f}",
+    "number": lambda value: f"{value:z.2f}",
 }
 
 

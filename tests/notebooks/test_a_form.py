@@ -181,6 +181,14 @@ def test_no_table_shows_a_raw_name_of_code(executed):
     assert [head for head in heads if "_" in head] == []
 
 
+NEGATIVE_ZERO = re.compile(r"(?<![\w.])[-−]0(?:\.0+)?(?![\w.])")  # such as -0.00, which says no more than 0.00
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS + SOLUTIONS)
+def test_no_notebook_prints_a_negative_zero(name):
+    assert [line for line in printed(name).splitlines() if NEGATIVE_ZERO.search(line)] == []
+
+
 @pytest.mark.parametrize(("name", "networks"), [("02_teacher", ["TN"]), ("03_distillation", kd.runs.TABLE_1[1:])])
 def test_the_training_that_a_notebook_shows_is_that_of_the_committed_results(name, networks):
     """By its tables, whether it trained the networks itself or found them trained."""
@@ -241,6 +249,7 @@ SAID = {  # by notebook 7: (profile, network, measure)
     "the teacher by {four}.": ("paper", "TN", "signed gap, dropout off"),
     "the gain is {mean} for SN1": ("paper", "KD-SN1", "gain where the teacher is in (0, 0.9]"),
     "and {mean} for SN2, and both intervals contain 0": ("paper", "KD-SN2", "gain where the teacher is in (0, 0.9]"),
+    "the gain is {mean} for SN2 up to 0.99": ("paper", "KD-SN2", "gain where the teacher is in (0.9, 0.99]"),
     "{mean} for SN2 above 0.99": ("paper", "KD-SN2", "gain where the teacher is in (0.99, 1]"),
     "gains on the doubtful images, too: {mean}": ("paper", "KD-SN3", "gain where the teacher is in (0, 0.9]"),
     "SN2 gains {mean} with the cap at 0.99": ("paper", "KD-SN2", "gain in log-odds, confidence up to 0.99"),
@@ -319,6 +328,7 @@ SAID_IN_08 = {  # (network, dropout, images, measure)
     "s distillation comes to {mean} with SN1, and": ("KD-SN1-steps", "on", "test", "skill"),
     "he answer, SN1 comes to {mean} as well.": ("ONE-SN1-off", "off", "test", "skill"),
     "*, which has a skill of {mean} on test i": ("TN", "off", "test", "skill"),
+    "SN1 at full width has {mean} in a hundred": ("SN1", "on", "test", "skill"),
     "never met a teacher, has {three}. Entropy": ("SN1", "on", "fashion", "AUROC by entropy"),
 }
 
@@ -365,6 +375,11 @@ def test_the_first_page_is_short():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.encode()) <= 10_000
     assert text[: text.index("make paper")].count("\n") <= 60
+
+
+@pytest.mark.parametrize("path", pages.pages(), ids=lambda path: path.name)
+def test_no_page_shows_a_negative_zero(path):
+    assert [line for line in path.read_text(encoding="utf-8").splitlines() if NEGATIVE_ZERO.search(line)] == []
 
 
 @pytest.mark.parametrize("path", pages.pages(), ids=lambda path: path.name)
