@@ -7,6 +7,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator, PercentFormatter
 
 from .plumbing.machine import in_a_notebook_page
@@ -43,16 +44,25 @@ STYLES = {  # the paper's colours
     "KD-SN2-steps": Style("#1f4fbf", "X"),
 }
 
+# bars of what chance does: hatched, so that no line on them is lost in grey
+CHANCE = {"facecolor": "white", "edgecolor": "0.6", "hatch": "//////", "linewidth": 1, "zorder": 0.8}
+
 
 def use_style():
     """Set the style of every figure that follows."""
     sns.set_theme(context="notebook", style="whitegrid", rc={"figure.dpi": 100, "axes.titleweight": "bold"})
 
 
+def ink(name):
+    """The colour of lines and points of network `name`: its own, or a darker tone of it where that is pale in grey."""
+    colour = np.array(to_rgb(STYLES[name].colour))
+    return to_hex(0.65 * colour) if colour @ (0.299, 0.587, 0.114) > 0.6 else STYLES[name].colour
+
+
 def network_style(name):
     """Keyword arguments for a line of network `name`: colour, marker, dashes, label."""
     colour, marker, dashed = STYLES[name]
-    line = {"color": colour, "marker": marker, "linestyle": "--" if dashed else "-"}
+    line = {"color": ink(name), "marker": marker, "linestyle": "--" if dashed else "-"}
     return line | {"markerfacecolor": "white" if dashed else colour, "label": name}
 
 
@@ -64,7 +74,8 @@ def interval(axis, y, found, name=None, scale=float, **style):
     own = network_style(name) | {"linestyle": "-"} if name else {"color": "black", "marker": "o"}
     style = own | {"label": None, "markersize": 7} | style
     if found["interval"]:
-        axis.plot([scale(end) for end in found["interval"]], (y, y), **style | {"marker": "", "linewidth": 2})
+        ends, line = [scale(end) for end in found["interval"]], {"marker": "", "linewidth": 2, "label": None}
+        axis.plot(ends, (y, y), **style | line)
     axis.plot(scale(found["mean"]), y, **style)
 
 
@@ -128,7 +139,7 @@ def calibration_curves(panels, bands=None, spread=None):
     Above: accuracy against mean confidence, one point a non-empty bin, the diagonal being perfect calibration.
     Below: how many images each bin holds (logarithmic), so that nobody reads much into a point of three images.
     bands, spread {network: (low, high)}, each (n_bins,): where a perfectly calibrated network's accuracies lie by
-    chance, drawn as grey bars, and intervals of ours, drawn as whiskers.
+    chance, drawn as hatched bars, and intervals of ours, drawn as whiskers.
     """
     size = {"figsize": (0.6 + 3.6 * len(panels), 5.4) if len(panels) > 1 else (6.4, 6.8), "layout": "constrained"}
     figure, axes = plt.subplots(
@@ -160,16 +171,17 @@ def _curve(axis, name, bins, band, spread):
     style = network_style(name) | ({"linestyle": "-."} if name == "TN" else {})  # told apart in grey, too
     axis.plot(x, bins.accuracy[full], markersize=6, **style)
     if band is not None:
-        axis.vlines(x, *(side[full] for side in band), color="0.8", linewidth=7, zorder=0, label="by chance (95 %)")
+        low, high = (side[full] for side in band)
+        axis.bar(x, high - low, 0.02, low, label="by chance (95 %)", **CHANCE)
     if spread is not None:
-        axis.vlines(x, *(side[full] for side in spread), color=STYLES[name].colour, linewidth=1.5)
+        axis.vlines(x, *(side[full] for side in spread), color=ink(name), linewidth=1.5)
 
 
 def _counts(axis, name, bins, place, of, numbers):
     """The counts as bars, the `place`-th `of` as many networks; the teacher's white, to be told apart in grey."""
     colour, dashed = STYLES[name].colour, STYLES[name].dashed
     step = bins.upper - bins.lower
-    width, filling = 0.9 * step / of, {"color": "white" if name == "TN" else colour, "edgecolor": colour}
+    width, filling = 0.9 * step / of, {"color": "white" if name == "TN" else colour, "edgecolor": ink(name)}
     left = bins.lower + 0.05 * step + place * width
     axis.bar(left, bins.count, width, align="edge", hatch="///" if dashed else None, **filling)
     if numbers and of <= 2:
@@ -194,12 +206,10 @@ def isotonic_curves(confidences, curves, regions, bins, ends=(0.1, 0.9999)):
         points, levels, *region = (np.clip(part, *ends) for part in (points, levels, *regions[name]))
         above.fill_between(points, *region, color="0.8", linewidth=0, label="by chance (95 %)")
         above.plot(ends, ends, color="0.4", linestyle=":", label="perfectly calibrated")
-        own = network_style(name) | {"zorder": 3, "clip_on": False}
+        own, marks = network_style(name) | {"zorder": 3, "clip_on": False}, {"linestyle": "", "label": None}
         above.plot(points, levels, **own | {"marker": ""})
-        above.plot(
-            bins[name].mean_confidence, bins[name].accuracy.clip(*ends), **own | {"linestyle": "", "label": None}
-        )
-        below.hist(np.clip(confidences[name], *ends), edges, color=STYLES[name].colour, zorder=3)
+        above.plot(bins[name].mean_confidence, bins[name].accuracy.clip(*ends), **own | marks)
+        below.hist(np.clip(confidences[name], *ends), edges, color=ink(name), zorder=3)
         for axis in (above, below):
             axis.axvspan(bins[name].lower[-1], ends[1], color="#fff3d0", zorder=0, label="the last bin")
             axis.set_xscale("logit")

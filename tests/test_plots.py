@@ -1,7 +1,17 @@
+import re
+import zlib
+from itertools import pairwise
+
+import kdutils as kd
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
+import pandas as pd
 import pytest
+from checkout import ROOT
 from kdutils import calibration, plots
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +109,111 @@ def test_isotonic_curves_show_what_has_no_finite_log_odds_at_the_ends():
     np.testing.assert_allclose(line.get_xydata(), [[0.2, 0.1], [0.95, 0.9999], [0.9999, 0.9999]])
     assert sum(bar.get_height() for bar in below.patches[:-1]) == 3  # the last patch shades the last bin
     assert below.patches[-2].get_height() == 1
+
+
+def contrast(colour):
+    """That of a colour with white, 1 to 21, as WCAG 2 defines it; marks that can be seen have 3."""
+    parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+    return 1.05 / (np.dot(parts, (0.2126, 0.7152, 0.0722)) + 0.05)
+
+
+@pytest.mark.parametrize("name", plots.STYLES)
+def test_a_networks_lines_and_rims_can_be_seen_in_grey(name):
+    (line,) = plt.plot([0, 1], **plots.network_style(name))
+    assert contrast(line.get_color()) > 3
+    assert contrast(line.get_markeredgecolor()) > 3
+    hollow = plots.STYLES[name].dashed
+    assert line.get_markerfacecolor() == ("white" if hollow else plots.STYLES[name].colour)
+
+
+def test_chance_is_hatched_and_columns_have_a_rim():
+    """So that neither is the grey of KD-SN1's line."""
+    bins = calibration.reliability_bins(np.array([0.35, 0.95]), np.array([1, 1]))
+    band = np.full(10, 0.2), np.full(10, 0.9)
+    above, below = plots.calibration_curves({"": {"KD-SN1": bins}}, {"KD-SN1": band}).axes
+    assert [bar.get_height() for bar in above.patches] == pytest.approx([0.7, 0.7])
+    assert [bar.get_y() for bar in above.patches] == pytest.approx([0.2, 0.2])
+    assert all(bar.get_hatch() for bar in above.patches)
+    assert all(contrast(bar.get_edgecolor()[:3]) > 3 for bar in below.patches)
+
+
+PAGE = 700  # pixels: as wide as README.md shows a figure
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "figures").glob("figure*.pdf")), ids=lambda path: path.stem)
+def test_letters_are_legible_at_half_size(path):
+    """At least 5 pixels at half of PAGE; 6.5 in the figure that README.md shows first."""
+    content = path.read_bytes()
+    points = float(re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", content)[1])
+    parts = [zlib.decompress(part) for part in re.findall(rb"/FlateDecode.*?stream\r?\n(.*?)endstream", content, re.S)]
+    sizes = [float(size) for part in parts for size in re.findall(rb"/F\d+ ([\d.]+) Tf", part)]
+    assert min(sizes) / points * PAGE / 2 >= (6.5 if "figure16" in path.stem else 5)
+
+
+def drawn(monkeypatch, notebook, marks, **known):
+    """{file name: figure} that those cells of a notebook draw which hold one of `marks`, in order."""
+    figures = {}
+    monkeypatch.setattr(plots, "save_figure", lambda figure, _, name: figures.setdefault(name, figure) and ())
+    monkeypatch.setattr(plt, "show", lambda: None)
+    cells = nbformat.read(ROOT / f"notebooks/{notebook}.ipynb", 4).cells
+    names = {"kd": kd, "np": np, "pd": pd, "plt": plt, "folder": None} | known
+    with plt.rc_context():
+        plots.use_style()
+        for cell in cells:
+            if cell.cell_type == "code" and any(mark in cell.source for mark in marks):
+                exec(compile(cell.source, notebook, "exec"), names)
+        for figure in figures.values():
+            figure.draw_without_rendering()
+    return figures
+
+
+def committed(profile, seed):
+    return kd.Run(profile, seed, ROOT / "results", read_only=True)
+
+
+def figure_16(monkeypatch):
+    records = kd.notebook.all_committed("transfer.json")
+    students = [prefix + name for name in ("SN1", "SN2", "SN3") for prefix in ("", "KD-")]
+    known = {"records": records, "record": records["paper"], "found": records["paper"]["networks"]}
+    known |= {"distilled": students[1::2], "students": students, "run": committed("paper", 0)}
+    known |= {"reading": "MUPE, student's dropout {}, teacher's on"}
+    marks = ("def label_rows", '"quick-converged":', '"raw gain": "gain"', "figure16_studies")
+    return drawn(monkeypatch, "07_what_is_transferred", marks, **known)
+
+
+def figures_of_08(monkeypatch):
+    record = kd.notebook.committed("quick/followed.json")
+    found = {(own["network"], own["dropout"]): own["images"] for own in record["readings"]}
+    marks = ("def label(", "ladder = [", "figure17_lesson", "figure18_steps", "figure22_widths")
+    return drawn(monkeypatch, "08_one_pass", marks, found=found, run=committed("quick", 10))
+
+
+def extents(texts):
+    return [text.get_window_extent() for text in texts if text.get_visible() and text.get_text()]
+
+
+@pytest.mark.parametrize("draw", [figure_16, figures_of_08])
+def test_no_letter_is_cut_and_no_tick_covers_the_next(monkeypatch, draw):
+    figures = draw(monkeypatch)
+    assert len(figures) == {figure_16: 1, figures_of_08: 3}[draw]
+    for name, figure in figures.items():
+        for box in extents(figure.findobj(Text)):
+            assert figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1, name
+        for axis in figure.axes:
+            boxes = sorted(extents(axis.get_xticklabels()), key=lambda box: box.x0)
+            assert all(left.x1 < right.x0 for left, right in pairwise(boxes)), name
+            assert axis.title.get_window_extent().width <= 1.15 * axis.bbox.width, name
+
+
+def test_what_was_not_trained_is_said_and_what_is_grey(monkeypatch):
+    (figure,) = figure_16(monkeypatch).values()
+    for axis in figure.axes:
+        assert [text.get_text() for text in axis.texts] == ["not trained"]
+    assert "share" in figure.axes[-1].get_title()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Fashion-MNIST"]
+
+
+def test_every_mark_of_figure_18_is_explained(monkeypatch):
+    figure = figures_of_08(monkeypatch)["figure18_steps"]
+    marks = {line.get_marker() for line in figure.axes[0].lines} - {"", "|", "None"}
+    assert {line.get_marker() for line in figure.legends[0].get_lines()} >= marks
