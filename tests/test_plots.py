@@ -188,9 +188,9 @@ def figures_of_08(monkeypatch):
 
 
 def shown(axis):
-    """The boxes of the labels of its x-axis that lie in view, in order."""
+    """The boxes of the labels of its x-axis that lie in view, from left to right."""
     (low, high), ticks = axis.get_xlim(), zip(axis.get_xticks(), axis.get_xticklabels(), strict=True)
-    return [label.get_window_extent() for at, label in ticks if low <= at <= high]
+    return sorted((label.get_window_extent() for at, label in ticks if low <= at <= high), key=lambda box: box.x0)
 
 
 @pytest.mark.parametrize("draw", [figure_16, figures_of_08])
