@@ -21,9 +21,9 @@ CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
 PAGES = ("index", "summary", "results", "preregistration", "choices", "costs", "made", "api", "cite")
 BADGE = r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)"
 PICTURE = re.compile(r"^!\[[^\]]*\]\(\.\./figures/([^)]+)\)$", re.MULTILINE)
-# what no line breaks: an interval, a number with what belongs to it, the name of a network
-WHOLE = r"[\[(]-?\d[^\[\]() ]*,? (?:to )?-?\d[^\[\]() ]*[\])]|[\d.]+ to [\d.]+|(?:±|p (?:[<=≤]|&lt;)) [\d.]+|\d[\d.]* %"
-WHOLE += r"|(?:KD|ONE)-SN\d(?:-\w+)?|rate-\de-\d"
+# what no line breaks: an interval, a range, a number with what belongs to it, the name of a network
+WHOLE = r"[\[(]-?\d[^\[\]() ]*,? (?:to )?-?\d[^\[\]() ]*[\])]|[\d.]+(?: to |–)[\d.]+"
+WHOLE += r"|(?:±|p (?:[<=≤]|&lt;)) [\d.]+|\d[\d.]* %|(?:KD|ONE)-SN\d(?:-\w+)?|rate-\de-\d"
 MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg.js"
 
 project = PROJECT["name"]
@@ -136,8 +136,23 @@ def to_read(app, name, source):
     source[0] = json.dumps(notebook)
 
 
+def with_signs(formula):
+    """Put a formula, a bracket before it and the signs after it into one inline that no line breaks."""
+    within, place = formula.parent, formula.parent.index(formula)
+    parts = [formula]
+    if place and isinstance(within[place - 1], nodes.Text):
+        rest, opening = re.fullmatch(r"(.*?)([(“]?)", within[place - 1], re.DOTALL).groups()
+        within[place - 1] = nodes.Text(rest)
+        parts.insert(0, nodes.Text(opening))
+    if place + 1 < len(within) and isinstance(within[place + 1], nodes.Text):
+        closing, rest = re.fullmatch(r"([^\s(]*)(.*)", within[place + 1], re.DOTALL).groups()
+        within[place + 1] = nodes.Text(rest)
+        parts.append(nodes.Text(closing))
+    within[place] = nodes.inline("", "", *parts, classes=["whole"])
+
+
 def in_one_line(app, tree, name):
-    """What no line breaks, marked for book.css in all text that is not code or a formula."""
+    """What no line breaks, marked for book.css: in all text, and a formula with the signs about it."""
     for text in list(tree.findall(nodes.Text)):
         within = text.parent
         if isinstance(within, (nodes.paragraph, nodes.strong, nodes.emphasis)) and re.search(WHOLE, text):
@@ -145,6 +160,8 @@ def in_one_line(app, tree, name):
             parts[::2] = map(nodes.Text, parts[::2])
             parts[1::2] = (nodes.inline("", whole, classes=["whole"]) for whole in parts[1::2])
             within.replace(text, parts)
+    for formula in list(tree.findall(nodes.math)):
+        with_signs(formula)
 
 
 def as_rst(app, what, name, obj, options, lines):

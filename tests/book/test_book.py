@@ -113,6 +113,17 @@ def test_an_interval_a_percentage_and_a_name_are_whole(address, visit):
     assert [interval for interval in intervals if interval not in whole] == []
 
 
+def test_a_formula_fits_a_phone_and_keeps_its_full_stop(address, visit):
+    page, _ = visit(f"{address}notebooks/07_what_is_transferred.html", 390)
+    overflow = "all => all.map(one => one.scrollWidth - one.clientWidth)"
+    assert set(page.locator("div.math mjx-container").evaluate_all(overflow)) == {0}
+    followed = "all => all.map(one => one.nextSibling?.data?.[0] ?? '')"
+    signs = page.locator("article :is(p, li) :is(.whole, span.math)").evaluate_all(followed)
+    assert len(signs) > 50
+    assert not set(signs) & set(".,;:)")
+    assert page.locator(".headerlink:visible").count() == 0
+
+
 def test_a_table_of_two_headings_has_one_rule_below_both(address, visit):
     page, _ = visit(f"{address}notebooks/05_calibration_and_mupe.html")
     above = page.locator(".cell_output thead tr:not(:last-child)")
