@@ -118,8 +118,8 @@ def test_a_formula_fits_a_phone_and_keeps_its_full_stop(address, visit):
     overflow = "all => all.map(one => one.scrollWidth - one.clientWidth)"
     assert set(page.locator("div.math mjx-container").evaluate_all(overflow)) == {0}
     followed = "all => all.map(one => one.nextSibling?.data?.[0] ?? '')"
-    signs = page.locator("article span.math").evaluate_all(followed)
-    assert len(signs) > 50
+    signs = page.locator(".whole:has(span.math)").evaluate_all(followed)
+    assert len(signs) > 40
     assert not set(signs) & set(".,;:)")
     assert page.locator(".headerlink:visible").count() == 0
 
