@@ -144,7 +144,7 @@ def record(studies):
     """
     found = conditions(studies)
     unmeasured = [[Condition("", None)] for claim in CLAIMS if claim not in found]
-    judged = judge([*found.values(), *unmeasured], studies["test"].seeds)
+    judged = judge([*found.values(), *unmeasured], studies["test"].seeds)[: len(found)]
     return [
         {
             "claim": claim,
@@ -153,5 +153,5 @@ def record(studies):
             "p": transferred.rounded(p),
             "conditions": transferred.rounded([condition.record() for condition in own]),
         }
-        for (claim, own), (p, controlled) in zip(found.items(), judged, strict=False)
+        for (claim, own), (p, controlled) in zip(found.items(), judged, strict=True)
     ]

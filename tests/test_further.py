@@ -176,12 +176,12 @@ def test_the_seeds_and_networks_are_those_that_lie_there(results):
 def test_claims_on_one_pass_students_are_about_shifts_too_where_all_seeds_have_them(monkeypatch):
     monkeypatch.setattr(command, "NETWORKS", ("TN", "SN2", "KD-SN2"))
     monkeypatch.setattr(ours, "CONTROL", "KD-SN1-steps")  # the one that `quick` has
-    found = command.claimed("quick", [10, 11])
+    found = command.claimed("quick", [10, 11], study="not needed")
     assert list(found) == ["fashion", "rotation-45", "test"]
     for images, study in found.items():
         assert list(study.predictions) == ["TN", "SN2", "KD-SN2", "ONE-SN2", "KD-SN1-steps"]
         assert len(study.predictions["ONE-SN2"][1].labels) == (10_000 if images == "test" else 1_000)
-    assert list(command.claimed("quick", [8, 9])) == ["test"]
+    assert command.claimed("quick", [8, 9], study="read before") == {"test": "read before"}
 
 
 @pytest.mark.parametrize(

@@ -124,15 +124,11 @@ HEADLINES = {  # words: what the records must say of them, {scale: networks}
         for name in ("SN1", "SN2", "SN3")
     ),
     "where many more images are in doubt, the gain divides otherwise: most of SN2's is towards any teacher": lambda n: (
-        (
-            n["quick-fashion"]["KD-SN2"]["recalibrated gain, other teachers"]["mean"]
-            > 0.5 * n["quick-fashion"]["KD-SN2"]["gain"]["mean"]
-        )
-        and (
-            n["quick-fashion"]["KD-SN2"]["recalibrated gain, other teachers"]["interval"][0] > 0.1
-            and n["quick-fashion"]["KD-SN2"]["images that carry nine tenths of MUPE"]["mean"]
-            > 2 * n["quick"]["KD-SN2"]["images that carry nine tenths of MUPE"]["mean"]
-        )
+        n["quick-fashion"]["KD-SN2"]["recalibrated gain, other teachers"]["mean"]
+        > 0.5 * n["quick-fashion"]["KD-SN2"]["gain"]["mean"]
+        and n["quick-fashion"]["KD-SN2"]["recalibrated gain, other teachers"]["interval"][0] > 0.1
+        and n["quick-fashion"]["KD-SN2"]["images that carry nine tenths of MUPE"]["mean"]
+        > 2 * n["quick"]["KD-SN2"]["images that carry nine tenths of MUPE"]["mean"]
     ),
     "Trained to the end, nearly all of the gain is level and scale": lambda n: of_gain(n["quick-converged"]) > 0.9,
     "At the smaller scale half of the paper's own claims are not supported": lambda _: (

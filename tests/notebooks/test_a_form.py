@@ -97,10 +97,11 @@ def test_parameters_are_plain_literals_with_a_comment(notebook):
 
 
 def test_one_seed_is_everybodys_default():
-    """Of a notebook run by hand, of make, and of Snakemake, so that none of them makes again what another made."""
+    """Of a notebook run by hand, of make, Snakemake and its watcher, so that none makes again what another made."""
     seeds = [re.search(r"^seed = (\d+)", parameters_of(read(name)).source, re.MULTILINE)[1] for name in NOTEBOOKS]
-    makefile, snakefile = ((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "Snakefile"))
-    seeds += [re.search(r"^SEEDS \?= (\d+)", makefile, re.MULTILINE)[1], re.search(r'"seeds": "(\d+)"', snakefile)[1]]
+    said = {"Makefile": r"^SEEDS \?= (\d+)", "Snakefile": r'"seeds": "(\d+)"', "workflow/live.py": r'"seeds", "(\d+)"'}
+    for name, words in said.items():
+        seeds += re.search(words, (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE).groups()
     assert set(seeds) == {str(COMMITTED.seed)}
 
 
