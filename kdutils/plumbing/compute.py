@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import re
 import warnings
 
 import numpy as np
@@ -101,5 +102,5 @@ def with_less_memory(compute, batch_size):
 
 def out_of_memory(error):
     """Whether `error` says so, in the words of CUDA and MPS, the CPU's allocator, or oneDNN."""
-    words = ("out of memory", "can't allocate memory", "could not create a memory", "bad_alloc")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+    words = r"out of memory|can't allocate memory|could not (create|execute) a (memory|primitive)(?! desc)|bad_alloc"
+    return isinstance(error, MemoryError) or re.search(words, str(error)) is not None
