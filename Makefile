@@ -176,6 +176,7 @@ notebooks: .venv/ready
 transfer: .venv/ready
 	@.venv/bin/python workflow/transferred.py
 	@.venv/bin/python workflow/followed.py
+	@.venv/bin/python workflow/first_plan.py
 
 # the tables of both scales first, since notebook 05 sets them side by side
 figures: .venv/ready

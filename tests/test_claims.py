@@ -1,3 +1,6 @@
+import json
+
+import first_plan
 import numpy as np
 import pytest
 import scipy.stats
@@ -210,3 +213,8 @@ def test_the_papers_values_stand_beside_ours():
     assert rows["TN", "ECE"]["inside"] == "no"
     paper["TN"]["ece"] = 0.50001
     assert claims.beside(record, paper)["TN", "ECE"]["difference"] == "+0.0000"
+
+
+def test_what_hangs_on_the_first_plans_interval_is_told_of_the_seeds_that_are_shown():
+    stored = json.loads((first_plan.ROOT / "results" / "first_plan.json").read_text(encoding="utf-8"))
+    assert {profile: first_plan.changes(profile) for profile in first_plan.SCALES} == stored["changes"]

@@ -103,19 +103,19 @@ def of_gain(networks):
 
 
 HEADLINES = {  # words: what the records must say of them, {scale: networks}
-    "about a third off the MUPE of SN2": lambda n: all(
-        0.28 < 1 - np.exp(-own["KD-SN2"]["gain"]["mean"]) < 0.38 for own in n.values()
+    "a quarter to a third off the MUPE of SN2": lambda n: all(
+        0.22 < 1 - np.exp(-own["KD-SN2"]["gain"]["mean"]) < 0.38 for own in n.values()
     ),
-    "About half of that (at the paper's scale) to two thirds (at a smaller one)": lambda n: (
-        0.4 < of_gain(n["paper"]) < 0.6 and 0.6 < of_gain(n["quick"]) < 0.75
+    "about two fifths at the paper's scale, two thirds at the smaller one": lambda n: (
+        0.33 < of_gain(n["paper"]) < 0.47 and 0.6 < of_gain(n["quick"]) < 0.75
     ),
     "SN2 gains towards its own teacher alone": lambda n: all(
         own["KD-SN2"]["recalibrated gain, own teacher"]["interval"][0] > 0
         and np.abs(own["KD-SN2"]["recalibrated gain, other teachers"]["interval"]).max() < np.log(1.1)
         for own in n.values()
     ),
-    "about a fifth of what is peculiar to its teacher": lambda n: all(
-        0.15 < own["KD-SN2"]["own-teacher share"]["mean"] < 0.25 for own in n.values()
+    "a fifth to a quarter of what is peculiar to its teacher": lambda n: all(
+        0.18 < own["KD-SN2"]["own-teacher share"]["mean"] < 0.28 for own in n.values()
     ),
     "dropout uncertainty is not taken over: distilled, a student's passes just agree more": lambda n: all(
         own[f"KD-{name}"]["log mutual information / teacher's"]["interval"][1]
@@ -134,9 +134,6 @@ HEADLINES = {  # words: what the records must say of them, {scale: networks}
     "At the smaller scale half of the paper's own claims are not supported": lambda _: (
         [*verdicts("quick").values()].count("not supported") == len(verdicts("quick")) / 2
     ),
-    "At the paper's scale all are open": lambda _: set(verdicts("paper").values()) == {"open"},
-    "(all 50,000 training images, 4 seeds)": lambda _: record("paper")["seeds"] == [0, 1, 2, 3],
-    "(8,000 images, 10 seeds)": lambda _: record("quick")["seeds"] == list(range(10)),
 }
 
 

@@ -48,11 +48,27 @@ def transfer(seeds=10, scale="quick", low=0.4, high=0.6):
 
 def test_what_was_found_is_told_in_numbers_of_each_scale():
     """1 − exp(−0.5) is 39 %; the ends of an interval likewise."""
-    third, _, share, information, longer = report.answer([transfer(4, "paper"), transfer()], transfer(6)).splitlines()
+    study = report.answer([record(6, "paper")], [transfer(6, "paper"), transfer()], transfer(6))
+    _, _, third, _, share, information, longer, *_ = study.splitlines()
     assert third.endswith("** This *gain* is 39% [33%, 45%] and 39% [33%, 45%].")
     assert share.count("0.50 [0.40, 0.60]") == 4
     assert information.count("165% [149%, 182%]") == 4
     assert "(6 seeds, 8,000 images), distillation takes 39% [33%, 45%] off SN2's MUPE" in longer
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (6, "So far 6 of 10 are there, so every claim is *open* by our rule."),
+        (10, "The paper's claims are judged so: supported: C5, C6; not supported: C3; open: C7. Ours: supported: P1."),
+    ],
+)
+def test_the_answer_says_whose_numbers_they_are_and_how_they_are_judged(count, said):
+    first, *_, last = report.answer(
+        [record(count, "paper")], [transfer(count, "paper"), transfer()], transfer(6)
+    ).splitlines()
+    assert f"(50,000 training images, {count} fresh seeds), the second at a smaller one (8,000 images, 10" in first
+    assert f" {said} All other numbers are" in last
 
 
 def test_the_table_of_what_was_found():

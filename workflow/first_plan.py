@@ -1,6 +1,6 @@
 """Which answers hang on the interval that replaced the first plan's? Written into results/first_plan.json.
 
-python workflow/first_plan.py    a minute
+python workflow/first_plan.py    some seconds; `make transfer` gives it, too
 
 The first plan drew seeds and test images anew together (a two-level bootstrap), with Student's t at R − 1 degrees of
 freedom. `stats.two_level` replaced it: it covers more evenly (tests/benchmarks/coverage.py). Conditions and verdicts
@@ -14,7 +14,7 @@ from kdutils import claims, stats
 from kdutils.plumbing.machine import provenance
 from kdutils.plumbing.store import to_json, write_atomically
 from report import ROOT
-from transferred import SCALES, kept
+from transferred import SCALES, files, kept
 
 
 def two_level_bootstrap(values, resampled, seed=0):
@@ -33,8 +33,9 @@ def judged(study):
 
 
 def changes(profile):
-    """What stands otherwise by the first plan's interval, of a profile's committed predictions."""
-    seeds, study = kept(profile)
+    """What stands otherwise by the first plan's interval, of the seeds of a profile that are shown."""
+    seeds = files(profile)["transfer.json"]
+    study = kept(profile, seeds)
     verdicts, conditions = judged(study)
     with mock.patch("kdutils.stats.two_level", two_level_bootstrap):
         old_verdicts, old_conditions = judged(study)

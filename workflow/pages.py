@@ -237,7 +237,7 @@ def parts():
     stored = {name: json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8")) for name in STORED}
     records, transfers, paper = studies("table1"), studies("transfer"), stored["paper_table1"]["networks"]
     return {
-        "answer": f"\n\n{answer(transfers, stored['quick-converged/transfer'])}\n\n",
+        "answer": f"\n\n{answer(records, transfers, stored['quick-converged/transfer'])}\n\n",
         "measures": f"\n{measures(studies('transfer', 'explored'))}\n",
         "verdicts": f"\n{verdicts(records, transfers)}\n",
         "table": "".join(f"\n{heading(record)}\n\n{stacked(table(record, paper))}\n" for record in records),
