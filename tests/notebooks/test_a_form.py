@@ -124,7 +124,17 @@ def test_code_fits_the_books_page(executed):
 
 
 MARK = "In the committed results"
-FIXED = {"0.05", "0.001", "0.002", "0.223", "0.39", "1.48", "99.08"}  # levels, thresholds, examples, the paper's
+FIXED = {
+    "0.05",
+    "0.001",
+    "0.002",
+    "0.223",
+    "0.39",
+    "1.48",
+    "99.08",
+    "99.9999",
+    "0.0001",
+}  # levels, thresholds, examples, the paper's
 
 
 def test_a_reading_says_that_it_is_of_the_committed_results(notebook):
@@ -172,6 +182,35 @@ def printed(name):
     """All text that a committed notebook's cells gave."""
     outputs = [output for cell in code_cells(read(name)) for output in cell.outputs]
     return "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
+
+
+def numbers_in(text):
+    """[(number, digits after its point), …]; a share that stands in percent counts as a fraction, too."""
+    found = re.findall(r"(?<![\w.])([-−]?\d[\d,]*(?:\.\d+)?)( ?%)?", text)
+    parts = [(number.replace("−", "-").replace(",", ""), percent) for number, percent in found]
+    plain = [(float(number), len(number.partition(".")[2])) for number, _ in parts]
+    return plain + [
+        (value / 100, places + 2) for (value, places), (_, percent) in zip(plain, parts, strict=True) if percent
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name[:2] in ("05", "06")])
+def test_a_reading_tells_numbers_that_a_cell_shows(name):
+    """Each with two decimals or more, to its last digit."""
+    nb = read(name)
+    outputs = [output for cell in code_cells(nb) for output in cell.outputs]
+    pages = [
+        re.sub(r"<style.*?</style>|<[^>]+>", " ", o.get("data", {}).get("text/html", ""), flags=re.S) for o in outputs
+    ]
+    shown = numbers_in("\n".join([printed(name), *pages]))
+    readings = [cell.source.partition(MARK)[2] for cell in nb.cells if cell.cell_type == "markdown"]
+    told = set(re.findall(r"(?<![\w.])-?\d+\.\d{2,}", "\n".join(readings))) - FIXED
+
+    def near(number):
+        places = len(number.partition(".")[2])
+        return any(have >= places and abs(own - float(number)) <= 0.50001 * 10**-places for own, have in shown)
+
+    assert sorted(number for number in told if not near(number)) == []
 
 
 def test_no_table_shows_a_raw_name_of_code(executed):
@@ -234,13 +273,14 @@ SAID = {  # by notebook 7: (profile, network, measure)
     "At `quick` the scale takes more: {mean} of": ("quick", "KD-SN2", "gain − recalibrated gain"),
     "of {mean}. SN3 gains": ("quick", "KD-SN2", "gain"),
     "SN3 gains {mean} towards its own teacher": ("paper", "KD-SN3", OWN),
+    "Towards the others it does not gain: {interval}.": ("paper", "KD-SN3", OTHERS),
     "it gains {interval} towards teachers that it never met": ("paper", "KD-SN1", OTHERS),
     "the own-teacher share of KD-SN2 is {interval}": ("paper", "KD-SN2", SHARE),
     "and that of KD-SN3 is {mean}.": ("paper", "KD-SN3", SHARE),
     "Plain SN2 has {interval}.": ("paper", "SN2", SHARE),
     "KD-SN3 removes {mean} of that error": ("paper", "KD-SN3", "beyond difficulty"),
     "KD-SN1 removes {mean} and": ("paper", "KD-SN1", "beyond difficulty"),
-    "and KD-SN2 {mean}. The interval of KD-SN2 just": ("paper", "KD-SN2", "beyond difficulty"),
+    "and KD-SN2 {mean}. All three": ("paper", "KD-SN2", "beyond difficulty"),
     "information of KD-SN1 is {ratio} of the teacher's": ("paper", "KD-SN1", INFORMATION),
     "that of KD-SN2 {ratio} and": ("paper", "KD-SN2", INFORMATION),
     "and that of KD-SN3 {ratio}.": ("paper", "KD-SN3", INFORMATION),
@@ -276,7 +316,7 @@ def test_what_07_says_is_what_the_files_hold(words):
         pytest.skip(f"results/{profile} has no transfer.json yet")
     found = records[profile]["networks"][network][measure]
     mean, interval = found["mean"], kd.stats.interval_text(found["mean"], found["interval"], 2)
-    numbers = {"mean": f"{mean:.2f}", "four": f"{mean:.4f}", "five": f"{mean:.5f}", "ratio": f"{np.exp(mean):.2f}"}
+    numbers = {"mean": f"{mean:z.2f}", "four": f"{mean:.4f}", "five": f"{mean:.5f}", "ratio": f"{np.exp(mean):.2f}"}
     assert words.format(interval=interval, **numbers) in text_of(read("07_what_is_transferred"))
 
 
@@ -340,7 +380,7 @@ def test_what_08_says_is_what_the_file_holds(words):
     readings = kd.notebook.committed("quick/followed.json")["readings"]
     (found,) = [own["images"] for own in readings if (own["network"], own["dropout"]) == (network, dropout)]
     mean, interval = found[images][measure]["mean"], kd.followed.text(found[images][measure])
-    numbers = {"mean": f"{mean:.2f}", "three": f"{mean:.3f}", "percent": f"{mean:.0%}", "ratio": f"{np.exp(mean):.1f}"}
+    numbers = {"mean": f"{mean:z.2f}", "three": f"{mean:.3f}", "percent": f"{mean:.0%}", "ratio": f"{np.exp(mean):.1f}"}
     assert words.format(interval=interval, **numbers) in text_of(read("08_one_pass"))
 
 
