@@ -60,7 +60,10 @@ def test_what_was_found_is_told_in_numbers_of_each_scale():
     ("count", "said"),
     [
         (6, "So far 6 of 10 are there, so every claim is *open* by our rule."),
-        (10, "The paper's claims are judged so: supported: C5, C6; not supported: C3; open: C7. Ours: supported: P1."),
+        (
+            10,
+            "The paper's claims: 2 *supported*, 1 *not supported*, 1 *open*. Our own: 1 *supported*, 7 not yet measured.",
+        ),
     ],
 )
 def test_the_answer_says_whose_numbers_they_are_and_how_they_are_judged(count, said):

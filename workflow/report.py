@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kdutils.claims import CLAIMS, DIFFER, PUBLISHED, judged, reasons
 from kdutils.judging import FEWEST_SEEDS
+from kdutils.ours import NEEDS, ONE_PASS_NEEDS
 from kdutils.profiles import FIRST_FRESH
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,12 +130,20 @@ def trust(record, transfer):
     if count < FEWEST_SEEDS:
         said = f"So far {count} of {FEWEST_SEEDS} are there, so every claim is *open* by our rule."
     else:
-        papers, ours = (listed(judged(own)) for own in (record, transfer))
-        said = f"The paper's claims are judged so: {papers}. Ours: {ours}."
+        papers, own = (counted(judged(found)) for found in (record, transfer))
+        missing = len(NEEDS | ONE_PASS_NEEDS) - len(transfer["claims"])
+        said = f"The paper's claims: {papers}. Our own: {own}{f', {missing} not yet measured' * bool(missing)}."
     return (
         "*Fresh* means that all claims about these seeds were written down before their training. "
         f"{said} All other numbers are *exploration*, found on these very seeds."
     )
+
+
+def counted(verdicts):
+    """{claim: verdict} as "2 *supported*, 1 *not supported*, 5 *open*"."""
+    simple = ["open" if verdict == DIFFER else verdict for verdict in verdicts.values()]
+    found = [f"{simple.count(word)} *{word}*" for word in WORDS if word in simple]
+    return ", ".join(found)
 
 
 def stage(record):
