@@ -62,7 +62,8 @@ def test_what_was_found_is_told_in_numbers_of_each_scale():
         (6, "So far 6 of 10 are there, so every claim is *open* by our rule."),
         (
             10,
-            "The paper's claims: 2 *supported*, 1 *not supported*, 1 *open*. Our own: 1 *supported*, 7 not yet measured.",
+            "The paper's claims: 2 *supported*, 1 *not supported*, 1 *open*. "
+            "Our own: 1 *supported*, 7 not yet measured.",
         ),
     ],
 )
