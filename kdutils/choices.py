@@ -131,6 +131,16 @@ def sides(found):
     return places
 
 
+def answers(rows):
+    """{choice: {claim: of `sides`}} of {choice: differences}; below the first row a dot where nothing changes."""
+    (first, found), *others = rows.items()
+    own = sides(found)
+    told = {label: sides(found).items() for label, found in others}
+    return {first: own} | {
+        label: {claim: "·" if side == own[claim] else side for claim, side in each} for label, each in told.items()
+    }
+
+
 def record(profile, seeds, own, trained):
     """The record (see above). own: the differences with our choice, all seeds; trained: {choice: differences}."""
     claims, chosen = {}, sides(own)

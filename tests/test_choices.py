@@ -24,6 +24,12 @@ def test_an_interval_lies_on_a_side_of_the_band_or_is_open():
     assert sides == {"C1b": "above", "C5": "below", "C6": "inside", "C7": "open"}
 
 
+def test_answers_that_another_choice_leaves_are_dots():
+    told = choices.answers({"as chosen": found(C6=0.0), "else": found(C5=-1.0, C6=0.0)})
+    assert told["as chosen"] == choices.sides(found(C6=0.0))
+    assert told["else"] == {"C1b": "·", "C5": "below", "C6": "·", "C7": "·"}
+
+
 def test_the_record_names_choices_that_turn_an_answer():
     trained = {"as chosen": found(), "temperature 1": found(C6=0.0), "wide": found(C6=choices.SMALL[SN2])}
     record = choices.record("quick", [0, 1], found(), trained)
