@@ -69,7 +69,7 @@ SHARED = [*map(str, Path("kdutils").glob("plumbing/*.py"))]
 SHARED += [f"kdutils/{name}.py" for name in ("profiles", "data", "predictions", "plots", "origin", "runs", "notebook")]
 TRAINING = [*SHARED, *(f"kdutils/{name}.py" for name in ("models", "distillation", "training", "making"))]
 PASSES = [*TRAINING, "kdutils/mc_dropout.py"]
-MEASURES = [*SHARED, *(f"kdutils/{name}.py" for name in ("calibration", "transfer", "stats", "study", "judging", "claims", "choices"))]
+MEASURES = [*SHARED, *(f"kdutils/{name}.py" for name in ("calibration", "transfer", "stats", "study", "judging", "claims", "choices", "intervals"))]
 STUDENTS = [name for name in (NETWORKS if settings["controls"] else TABLE_1) if name != "TN"]
 
 

@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _SUBMODULES = (
     *("profiles", "recipes", "data", "shifts", "models", "distillation", "training", "mc_dropout", "one_pass"),
     *("predictions", "calibration", "transfer", "stats", "study", "choices", "transferred", "followed"),
-    *("judging", "claims", "ours", "plots", "origin", "runs", "notebook"),
+    *("judging", "claims", "ours", "plots", "intervals", "origin", "runs", "notebook"),
 )
 _NAMES = {"PROFILES": "profiles", "Profile": "profiles", "Run": "runs"}
 

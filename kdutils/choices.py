@@ -5,13 +5,14 @@ their numbers. "claims": {difference: {"means": {choice: mean}, "turned": [choic
 than that of our own choice over all seeds]}}.
 """
 
+import json
+
 from .claims import DELTAS
 from .plumbing.store import project_root
 from .profiles import seeds_in, variants
 from .runs import Run
 from .stats import interval_text
 
-CHOSEN = "temperature {:g}, as chosen"
 LABELS = {
     "t1": "temperature 1",
     "t2": "temperature 2",
@@ -37,6 +38,39 @@ def trained_otherwise(runs, networks):
         own = [Run(f"{run.profile.name}-{variant}", run.seed, run.root, read_only=True) for run in runs]
         found[LABELS[variant]] = [run for run in own if all(map(run.has, networks))]
     return {label: own for label, own in found.items() if own}
+
+
+def with_variants(study, networks, base=()):
+    """The Runs beside which students were trained otherwise: base, else `study`, else the committed ones of `quick`.
+
+    study: [Run]. base: of `original`, the runs whose profile `study` changes. The last only if `study` is committed.
+    """
+    own = list(base) or study
+    root = own[0].root
+    if base or trained_otherwise(own, networks) or not own[0].read_only:
+        return own
+    kept = json.loads((root / "quick" / "table1.json").read_text(encoding="utf-8"))["seeds"]
+    return [Run("quick", seed, root, read_only=True) for seed in kept]
+
+
+def side_by_side(study, base, networks):
+    """{choice: its runs that have all `networks`}, first our own choice with the seeds that all have; {} if none.
+
+    base: of `with_variants`. Where `study` changes the profile of `base`, this change is a choice, too.
+    """
+    found = trained_otherwise(base, networks)
+    if study[0].profile.base == base[0].profile.name:
+        found = {changed(study[0].profile): study} | found
+    if not found:
+        return {}
+    shared = shared_seeds(found)
+    first = [run for run in base if run.seed in shared] or base
+    return {f"as chosen, {len(first)} seeds": first} | found
+
+
+def shared_seeds(groups):
+    """The seeds that all groups {choice: runs} have, sorted; [] of no group."""
+    return sorted(set.intersection(*({run.seed for run in runs} for runs in groups.values()))) if groups else []
 
 
 def original(runs, networks):
@@ -95,6 +129,16 @@ def sides(found):
         known = {"above": low > small, "below": high < -small, "inside": -small <= low and high <= small}
         places[what.split(":")[0]] = next((side for side, there in known.items() if there), "open")
     return places
+
+
+def answers(rows):
+    """{choice: {claim: of `sides`}} of {choice: differences}; below the first row a dot where nothing changes."""
+    (first, found), *others = rows.items()
+    own = sides(found)
+    told = {label: sides(found).items() for label, found in others}
+    return {first: own} | {
+        label: {claim: "·" if side == own[claim] else side for claim, side in each} for label, each in told.items()
+    }
 
 
 def record(profile, seeds, own, trained):

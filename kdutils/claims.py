@@ -226,11 +226,13 @@ def table(records):
 
 
 def by_definition(record):
-    """{claim: {"as in Table 1": verdict, "by another definition"}} of the claims whose verdict depends on it."""
+    """{(claim, definition): {"as in Table 1": verdict, "verdict by it": verdict}} where these two differ."""
     (first, own), *others = record["definitions"].items()
-    other = {claim: [f"{label}: {row[claim]}" for label, row in others if row[claim] != own[claim]] for claim in own}
     return {
-        claim: {first: own[claim], "by another definition": "; ".join(found)} for claim, found in other.items() if found
+        (claim, label): {first: own[claim], "verdict by it": row[claim]}
+        for claim in own
+        for label, row in others
+        if row[claim] != own[claim]
     }
 
 

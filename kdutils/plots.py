@@ -152,9 +152,9 @@ def calibration_curves(panels, bands=None, spread=None):
             _counts(below, name, bins, i, len(curves), numbers=len(panels) == 1)
         above.set(ylim=(-0.02, 1.02), xlim=(0, 1))
         above.set_title(title, fontsize=12)
-        above.yaxis.set_major_formatter(PercentFormatter(1))
+        above.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         below.set(xlabel="confidence", yscale="log")
-        below.xaxis.set_major_formatter(PercentFormatter(1))
+        below.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     most = max(bins.count.max() for curves in panels.values() for bins in curves.values())
     axes[1, 0].set_ylim(0.7, (60 if len(panels) == 1 else 3) * most)
     handles = {label: line for axis in axes[0] for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
@@ -229,7 +229,7 @@ def _log_odds_ticks(side, ends):
     """Percentages at equal steps of an axis of log-odds, none at its upper end."""
     ticks = [tick for tick in (0.1, 0.5, 0.9, 0.99, 0.999) if ends[0] <= tick < ends[1]]
     side.set_major_locator(FixedLocator(ticks))
-    side.set_major_formatter(FixedFormatter([f"{100 * tick:g}%" for tick in ticks]))
+    side.set_major_formatter(FixedFormatter([f"{100 * tick:g} %" for tick in ticks]))
     side.set_minor_locator(NullLocator())
 
 

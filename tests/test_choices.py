@@ -24,6 +24,12 @@ def test_an_interval_lies_on_a_side_of_the_band_or_is_open():
     assert sides == {"C1b": "above", "C5": "below", "C6": "inside", "C7": "open"}
 
 
+def test_answers_that_another_choice_leaves_are_dots():
+    told = choices.answers({"as chosen": found(C6=0.0), "else": found(C5=-1.0, C6=0.0)})
+    assert told["as chosen"] == choices.sides(found(C6=0.0))
+    assert told["else"] == {"C1b": "·", "C5": "below", "C6": "·", "C7": "·"}
+
+
 def test_the_record_names_choices_that_turn_an_answer():
     trained = {"as chosen": found(), "temperature 1": found(C6=0.0), "wide": found(C6=choices.SMALL[SN2])}
     record = choices.record("quick", [0, 1], found(), trained)
@@ -84,3 +90,32 @@ def test_two_records_stand_side_by_side():
     assert rows == {("TN", "ECE"): {"quick": "0.0050", "mine": "0.0030", "difference": "-0.0020"}}
     rows = choices.beside(record("mine", 0.00499) | {"original": record("quick", 0.005)})
     assert rows["TN", "ECE"]["difference"] == "+0.0000"
+
+
+def test_students_trained_otherwise_stand_beside_ours_of_the_same_seeds(tmp_path):
+    """Committed runs that nothing was trained beside give way to those of `quick`; one's own do not."""
+    pairs, results = ["SN2", "KD-SN2"], ROOT / "results"
+    study = [kd.Run("paper", 0, results, read_only=True)]
+    base = choices.with_variants(study, pairs)
+    kept = kd.notebook.committed("quick/table1.json")["seeds"]
+    assert [run.folder for run in base] == [results / "quick" / f"seed-{seed}" for seed in kept]
+    assert choices.with_variants(base, pairs) is base
+    groups = choices.side_by_side(study, base, pairs)
+    shared = choices.shared_seeds(groups)
+    assert list(groups) == [f"as chosen, {len(shared)} seeds", *choices.LABELS.values()]
+    assert shared == [run.seed for run in next(iter(groups.values()))] == [0, 1, 2]
+
+    own = [kd.Run("quick", 0, tmp_path)]
+    assert choices.with_variants(own, pairs) is own
+    assert choices.side_by_side(own, own, pairs) == {}
+    assert choices.shared_seeds({}) == []
+
+
+def test_what_ones_own_profile_changes_is_a_choice_too(tmp_path):
+    study = [kd.Run(MINE, seed, tmp_path) for seed in (1, 2, 20)]
+    base = [kd.Run("quick", seed, ROOT / "results", read_only=True) for seed in range(10)]
+    assert choices.with_variants(study, ["SN2"], base) == base
+    groups = choices.side_by_side(study, base, ["SN2", "KD-SN2"])
+    assert list(groups)[:2] == ["as chosen, 2 seeds", choices.changed(MINE)]
+    assert groups[choices.changed(MINE)] == study
+    assert choices.shared_seeds(groups) == [1, 2]

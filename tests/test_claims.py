@@ -194,8 +194,12 @@ def test_an_interval_in_the_table_does_not_break():
 
 
 def test_claims_whose_verdict_depends_on_the_definition():
-    assert claims.by_definition(told(10, C3="open", C5="supported")) == {
-        "C5": {"as in Table 1": "supported", "by another definition": "dropout off: open"}
+    record = told(10, C3="open", C5="supported")
+    record["definitions"]["20 bins"] = {"C3": "supported", "C5": "not supported"}
+    assert claims.by_definition(record) == {
+        ("C3", "20 bins"): {"as in Table 1": "open", "verdict by it": "supported"},
+        ("C5", "dropout off"): {"as in Table 1": "supported", "verdict by it": "open"},
+        ("C5", "20 bins"): {"as in Table 1": "supported", "verdict by it": "not supported"},
     }
 
 

@@ -21,7 +21,7 @@ CELLS = (  # (source, what it printed, whether it drew)
     ("made = []\nplot(made)", "", True),
     ("plot(run.predictions('TN'))\nprint(networks)", "", True),
     ("plot(kd.Run('quick', 3), np.load(root / 'results/quick/turned.npz'))", "", True),
-    ("plot(kd.choices.trained_otherwise([kd.Run('quick', seed) for seed in few], pairs))", "", True),
+    ("plot(kd.choices.side_by_side([], kd.choices.with_variants([], pairs), pairs))", "", True),
     ("finish()", "3 s on 2026-11-26T00:41:08+00:00, commit 718f4eca944d9917210b216415876d64e8800062+\n", False),
 )
 

@@ -45,6 +45,7 @@ MAY_IMPORT = {  # module: modules of ours that it may import, beside those that 
     "ours": ["transferred", "judging"],
     "choices": ["claims", "runs"],
     "plots": ["plumbing.machine", "plumbing.store"],
+    "intervals": ["choices", "plots"],
 }
 
 

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NETWORKS_READ = re.compile(r"\.(?:predictions|network|history|answers|soft_targets)\(")
 FILES_READ = re.compile(r"""(all_)?committed\(\s*["']([\w./-]+)["']""")
 PATHS_READ = re.compile(r"""["'](results/[\w./-]+\.\w+)["']""")
-RUNS_READ = re.compile(r"""kd\.Run\(["']([\w-]+)["'], (\d+)?""")
+RUNS_READ = re.compile(r"""kd\.Run\(["']([\w-]+)["'], (\d+)""")
+CHOICES_READ = {"choices.with_variants(": "results/quick", "choices.side_by_side(": "results/*-*"}
 ALL_SEEDS = re.compile(r"(?<!len\()(?<![\w.])study(?![\w.]|\[0\])")
 THERE = re.compile(r"\.has\(\w+\) for \w+ in study")  # asks which networks there are, and reads none
 PICTURE_READ = re.compile(r'"figures" / "([\w.]+)"')
@@ -77,8 +78,8 @@ def read_for(cells, number):
     found = [f"results/{'*/' if every else ''}{name}" for every, name in FILES_READ.findall(text)]
     found += PATHS_READ.findall(text)
     found += [f"figures/{name}" for name in PICTURE_READ.findall(text)]
-    found += [f"results/{profile}" + f", seed {seed}" * bool(seed) for profile, seed in RUNS_READ.findall(text)]
-    found += ["results/*-*"] * ("trained_otherwise(" in text)
+    found += [f"results/{profile}, seed {seed}" for profile, seed in RUNS_READ.findall(text)]
+    found += [read for call, read in CHOICES_READ.items() if call in text]
     settings = SETTINGS.search("".join(map(outputs, cells)))
     if settings and NETWORKS_READ.search(text):
         profile, seeds, folder = settings.groups()
