@@ -1,6 +1,7 @@
+import importlib.util
 import re
 import zlib
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import kdutils as kd
 import matplotlib.pyplot as plt
@@ -134,6 +135,19 @@ def test_chance_is_hatched_and_columns_have_a_rim():
     assert [bar.get_y() for bar in above.patches] == pytest.approx([0.2, 0.2])
     assert all(bar.get_hatch() for bar in above.patches)
     assert all(contrast(bar.get_edgecolor()[:3]) > 3 for bar in below.patches)
+
+
+def test_the_benchmarks_bars_can_be_told_apart_in_grey():
+    spec = importlib.util.spec_from_file_location("bench", ROOT / "tests" / "benchmarks" / "bench.py")
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    axis, _ = bench.draw(kd.notebook.committed("benchmark.json")).axes
+    own = {bars.get_label(): bars[0] for bars in axis.containers if bars.get_label() in plots.STYLES}
+    fills = [(bar.get_hatch(), contrast(bar.get_facecolor()[:3])) for bar in own.values()]
+    assert list(own) == ["TN", "SN2", "SN1"]
+    for (hatch, one), (other_hatch, other) in combinations(fills, 2):
+        assert hatch != other_hatch or max(one, other) > 2 * min(one, other)
+    assert all(contrast(bar.get_edgecolor()[:3]) > 3 for bar in own.values())
 
 
 PAGE = 700  # pixels: as wide as README.md shows a figure

@@ -519,7 +519,9 @@ def draw(record):
         place = np.arange(len(labels)) + (i - 1) * 0.27
         ratios = np.array([[chosen[label][key] for label in labels] for key in ("low", "ratio", "high")])
         error = np.abs(ratios[[0, 2]] - ratios[1])
-        left.barh(place, ratios[1], 0.25, xerr=error, color=plots.STYLES[name].colour, label=name)
+        rim = {"edgecolor": plots.ink(name), "hatch": "///" if plots.STYLES[name].dashed else None}
+        fill = "white" if name == "TN" else plots.STYLES[name].colour  # told apart in grey, as in the other figures
+        left.barh(place, ratios[1], 0.25, xerr=error, color=fill, label=name, **rim)
         for y, ratio, high in zip(place, ratios[1], ratios[2], strict=True):
             left.annotate(
                 f"{ratio:.{1 if ratio < 10 else 0}f}",
