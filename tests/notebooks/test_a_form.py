@@ -237,10 +237,10 @@ def test_the_training_that_a_notebook_shows_is_that_of_the_committed_results(nam
         history = COMMITTED.history(network)
         for epoch in history["epochs"]:
             rate = epoch["validation_accuracy"]
-            shown = [f"{rate:.2%}"] + [f"{epoch['loss']:.4f}"] * (networks == ["TN"])
+            shown = [f"{100 * rate:.2f}"] + [f"{epoch['loss']:.4f}"] * (networks == ["TN"])
             assert [number for number in shown if number not in text] == []
         for part in ("train", "validation"):
-            assert f"{history[f'{part}_accuracy']:.2%}" in text
+            assert f"{100 * history[f'{part}_accuracy']:.2f}" in text
 
 
 @pytest.mark.parametrize("network", kd.runs.TABLE_1)
