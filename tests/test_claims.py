@@ -178,10 +178,8 @@ def test_one_table_holds_what_claims_rest_on_at_each_scale():
     assert list(table) == [("C3", "a"), ("C3, labels alone", "plain"), ("C7", "a")]
     assert table["C3", "a"] == {
         ("", "needed"): "p < 0.05",
-        ("few", "found"): "p = 0.01",
-        ("few", "stands"): "yes",
-        ("many", "found"): "p = 0.01",
-        ("many", "stands"): "yes",
+        ("few", "found"): "p = 0.01\N{NO-BREAK SPACE}✓",
+        ("many", "found"): "p = 0.01\N{NO-BREAK SPACE}✓",
         ("many", "verdict"): "supported",
     }
     assert table["C7", "a"]["many", "found"] == table["C7", "a"]["many", "verdict"] == "–"
@@ -190,7 +188,10 @@ def test_one_table_holds_what_claims_rest_on_at_each_scale():
 def test_an_interval_in_the_table_does_not_break():
     record = told(4, C3="open")
     record["claims"][0]["conditions"] = [record["plain_ladder"][0] | {"found": "0.1 [0.0, 0.2]"}]
-    assert claims.table({"few": record})["C3", "plain"]["few", "found"] == "0.1 [0.0,\N{NO-BREAK SPACE}0.2]"
+    assert (
+        claims.table({"few": record})["C3", "plain"]["few", "found"]
+        == "0.1 [0.0,\N{NO-BREAK SPACE}0.2]\N{NO-BREAK SPACE}✓"
+    )
 
 
 def test_claims_whose_verdict_depends_on_the_definition():

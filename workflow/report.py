@@ -8,7 +8,7 @@ import math
 import sys
 from pathlib import Path
 
-from kdutils.claims import CLAIMS, DIFFER, PUBLISHED, judged, reasons
+from kdutils.claims import CLAIMS, DIFFER, MARKS, PUBLISHED, judged, reasons
 from kdutils.judging import FEWEST_SEEDS
 from kdutils.ours import NEEDS, ONE_PASS_NEEDS
 from kdutils.profiles import FIRST_FRESH
@@ -32,7 +32,6 @@ def table(record, paper):
     return markdown(lines)
 
 
-MARKS = {"yes": "\xa0✓", "no": "\xa0✗", "open": ""}  # whether a condition stands, taken alone; no line breaks them off
 WORDS = ("supported", "not supported", DIFFER, "open")
 TOLD = (  # (network, measure, what it says, form): an answer in numbers
     ("KD-SN2", "gain", "distillation takes off SN2's MUPE", "share"),
