@@ -211,7 +211,8 @@ def reasons(record):
 def table(records):
     """{(claim, what): {column: text}} of {title: record}: what claims rest on; verdicts where seeds are enough.
 
-    One of MARKS stands behind what was found. A narrow column may break a text before an interval, but not within: its ends are joined by a no-break space.
+    One of MARKS stands behind what was found. A narrow column may break a text before an interval, but not within: its
+    ends are joined by a no-break space.
     """
     rows, told = {}, set()
     for (claim, what), first in reasons(next(iter(records.values()))).items():
