@@ -15,9 +15,9 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND
 PRINTED = """
 .bd-sidebar, .bd-header-article, .prev-next-area, .bd-footer, .headerlink, .skip-link { display: none !important; }
 .bd-main, .bd-content, .bd-article-container, .bd-page-width { max-width: none !important; padding: 0 !important; }
-.bd-article { padding: 0 !important; font-size: 12px; line-height: 1.35; }
+.bd-article { padding: 0 !important; font-size: 11.5px; line-height: 1.32; }
 .bd-article h1 { font-size: 20px !important; margin: 0 0 6px !important; text-align: left !important; }
-.bd-article p, .bd-article ul, .bd-article li { margin: 0 0 5px; }
+.bd-article p, .bd-article ul, .bd-article li { margin: 0 0 4px; }
 """
 
 
