@@ -371,7 +371,8 @@ def test_the_other_measures_are_as_defined(committed, name):
                 difference = passes[one][0].max(1) - passes[other][1].max(1)
                 expected[f"MUPE, student's dropout {one}, teacher's {other}"] = (difference**2).mean()
         for key, value in expected.items():
-            assert found[key][seed] == pytest.approx(value, rel=1e-4, abs=1e-7), key
+            nearly = 1e-6 if key.startswith("log") else 1e-7  # a logarithm near 0 has the error of its ratio
+            assert found[key][seed] == pytest.approx(value, rel=1e-4, abs=nearly), key
 
 
 @pytest.mark.parametrize("architecture", ["SN1", "SN2", "SN3"])
