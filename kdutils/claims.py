@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from . import transfer
-from .judging import FEWEST_SEEDS, Condition, judge
+from .judging import FEWEST_SEEDS, Condition, judge, marked
 from .stats import interval_text, seeds_only
 from .study import DEFINITIONS, DETERMINISTIC
 
@@ -33,7 +33,6 @@ CLAIMS = {
 # what the record calls a measure, and what the paper's table calls it
 PUBLISHED = {"train": "train_accuracy", "validation": "validation_accuracy", "accuracy": "test_accuracy"}
 PUBLISHED |= {"ECE": "ece", "MUPE": "mupe"}
-MARKS = {"yes": "\xa0✓", "no": "\xa0✗", "open": ""}  # whether a condition stands, taken alone; no line breaks them off
 DIFFER = "open, as dropout on and off disagree"  # the two readings of ECE
 
 
@@ -211,15 +210,14 @@ def reasons(record):
 def table(records):
     """{(claim, what): {column: text}} of {title: record}: what claims rest on; verdicts where seeds are enough.
 
-    One of MARKS stands behind what was found. A narrow column may break a text before an interval, but not within: its
-    ends are joined by a no-break space.
+    Of `judging.MARKS` one stands behind what was found. A narrow column may break a text before an interval, but not
+    within: its ends are joined by a no-break space.
     """
     rows, told = {}, set()
     for (claim, what), first in reasons(next(iter(records.values()))).items():
         row = rows[claim, what] = {("", "needed"): first["needed"]}
         for title, own in records.items():
-            found = reasons(own).get((claim, what), {"found": "–", "stands": "open"})
-            row[title, "found"] = found["found"].replace(", ", ",\u00a0") + MARKS[found["stands"]]
+            row[title, "found"] = marked(reasons(own).get((claim, what))).replace(", ", ",\u00a0")
             if len(own["seeds"]) >= FEWEST_SEEDS:
                 verdicts = {each["claim"]: each["controlled"] for each in own["claims"]}
                 row[title, "verdict"] = "" if claim in told else verdicts.get(claim, "–")

@@ -6,6 +6,7 @@ from .stats import Estimate, holm
 
 FEWEST_SEEDS = 10  # for a verdict other than "open", by the rule fixed beforehand
 SIDES = {"above": "above {:.3f}", "below": "below {:.3f}", "within": "within ± {:.3f}"}
+MARKS = {"yes": "\xa0✓", "no": "\xa0✗", "open": ""}  # whether a condition stands, taken alone; no line breaks them off
 
 
 class Condition(NamedTuple):
@@ -74,6 +75,11 @@ class Condition(NamedTuple):
             return row | {"needed": "p < 0.05", "found": found + remark, "p": self.p}
         row |= {"needed": SIDES[self.side].format(self.bound), "found": self.estimate.text(level=self.level) + remark}
         return row | self.estimate.record(self.level)
+
+
+def marked(condition):
+    """What was found of a condition, as `Condition.record` has it, with one of MARKS; "–" for None: not measured."""
+    return condition["found"] + MARKS[condition["stands"]] if condition else "–"
 
 
 def p_text(p):

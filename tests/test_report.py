@@ -135,6 +135,14 @@ def test_each_study_has_its_columns_in_the_table_of_claims():
     ]
 
 
+def test_a_claim_that_another_study_does_not_measure_has_gaps():
+    more = transfer(10, "paper")
+    more["claims"].append(more["claims"][0] | {"claim": "P7", "says": "too", "controlled": "open"})
+    verdicts, reasons = map(cells, report.claims([more, transfer()]).split("\n\n"))
+    assert verdicts[3] == ["P7", "too", "open", "–"]
+    assert reasons[3][-2:] == ["0.50 [0.40, 0.60]\N{NO-BREAK SPACE}✓", "–"]
+
+
 def test_c3_stands_beside_the_networks_that_never_met_a_teacher():
     study = record() | {"plain_ladder": [condition("plain"), condition("plain too")]}
     _, reasons = map(cells, report.claims([study]).split("\n\n"))

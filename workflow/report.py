@@ -8,8 +8,8 @@ import math
 import sys
 from pathlib import Path
 
-from kdutils.claims import CLAIMS, DIFFER, MARKS, PUBLISHED, judged, reasons
-from kdutils.judging import FEWEST_SEEDS
+from kdutils.claims import CLAIMS, DIFFER, PUBLISHED, judged, reasons
+from kdutils.judging import FEWEST_SEEDS, marked
 from kdutils.ours import NEEDS, ONE_PASS_NEEDS
 from kdutils.profiles import FIRST_FRESH
 
@@ -171,19 +171,23 @@ def verdicts(records, transfers):
 
 
 def claims(records):
-    """The verdicts on claims in Markdown, and a table of what they rest on; each study has its columns."""
+    """The verdicts on claims in Markdown, and a table of what they rest on; each study has its columns.
+
+    The first study's claims are shown, with "–" where another one does not measure them.
+    """
     sizes, papers = [size(record) for record in records], "paper" in records[0]["claims"][0]
     kinds = ("order of the values", "verdict") if papers else ("verdict",)
     keys = ("literal", "controlled")[-len(kinds) :]
     last = ["do the paper's own values meet the rule?"] * papers
     verdicts = [["", "claim", *(f"{what}, {own}" for own in sizes for what in kinds), *last]]
     rests = [["", "what it rests on", "needed", *sizes]]
-    for rows in zip(*(record["claims"] for record in records), strict=True):
-        own = [rows[0]["paper"]] if papers else []
-        verdicts.append([rows[0]["claim"], rows[0]["says"], *(row[key] for row in rows for key in keys), *own])
+    by_claim = [{row["claim"]: row for row in record["claims"]} for record in records]
+    for claim, first in by_claim[0].items():
+        own = [rows[claim][key] if claim in rows else "–" for rows in by_claim for key in keys]
+        verdicts.append([claim, first["says"], *own, *([first["paper"]] if papers else [])])
     found = [reasons(record) for record in records]
     for (claim, what), condition in found[0].items():
-        cells = [own[claim, what]["found"] + MARKS[own[claim, what]["stands"]] for own in found]
+        cells = [marked(own.get((claim, what))) for own in found]
         # a bar would end the table's cell
         rests.append([claim, what.replace("|", "\\|"), condition["needed"], *cells])
     return f"{markdown(verdicts)}\n\n{markdown(rests)}"
