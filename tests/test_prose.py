@@ -95,6 +95,13 @@ def test_no_phrase_stops_a_reader(name):
     assert [phrase for phrase in PHRASES if phrase in text] == []
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_percentages_have_one_form(name):
+    """With a space in notebooks, as their figures have them; without one on pages, as their tables do."""
+    wrong = r"\d%" if name.endswith(".ipynb") else r"\d[ \xa0]%"
+    assert re.findall(rf".{{,20}}{wrong}", prose(name)) == []
+
+
 def test_sections_that_the_teachers_page_names_are_there():
     page = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
     named = re.findall(r"[Nn]otebook (\d), (?:up to )?\*([^*]+)\*", page)

@@ -63,7 +63,7 @@ ANSWER = (  # what was found; how its measures are told, each by its place in TO
 )
 WHERE = (  # whose numbers they are
     "Of two numbers the first is found at the paper's scale (50,000 training images, {} fresh seeds), the second at a "
-    "smaller one (8,000 images, {} seeds). In brackets stand 95 % intervals over seeds and test images."
+    "smaller one (8,000 images, {} seeds). In brackets stand 95% intervals over seeds and test images."
 )
 CONVERGED = (
     "- **Trained to the end, nearly all of the gain is level and scale.** With twelve epochs instead of three "

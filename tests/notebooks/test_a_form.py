@@ -380,7 +380,12 @@ def test_what_08_says_is_what_the_file_holds(words):
     readings = kd.notebook.committed("quick/followed.json")["readings"]
     (found,) = [own["images"] for own in readings if (own["network"], own["dropout"]) == (network, dropout)]
     mean, interval = found[images][measure]["mean"], kd.followed.text(found[images][measure])
-    numbers = {"mean": f"{mean:z.2f}", "three": f"{mean:.3f}", "percent": f"{mean:.0%}", "ratio": f"{np.exp(mean):.1f}"}
+    numbers = {
+        "mean": f"{mean:z.2f}",
+        "three": f"{mean:.3f}",
+        "percent": f"{100 * mean:.0f} %",
+        "ratio": f"{np.exp(mean):.1f}",
+    }
     assert words.format(interval=interval, **numbers) in text_of(read("08_one_pass"))
 
 
