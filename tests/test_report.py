@@ -113,6 +113,45 @@ def test_each_study_has_its_column_and_its_line_in_their_order():
     assert found == ["- The paper's claims", "- The paper's claims", "- Our claims", "- Our claims"]
 
 
+def follow(scale, seeds, skill, *networks):
+    """A record of how closely networks follow their teacher: each has this skill, and half of it on turned digits."""
+    measured = [{"skill": {"mean": mean, "interval": [mean - 0.1, mean + 0.1]}} for mean in (skill, skill / 2)]
+    images = dict(zip(("test", "rotation-45"), measured, strict=True)) | {"fashion": {}}
+    readings = [
+        (name, dropout) for name in ("TN", "KD-SN2", "KD-SN1-views", "ONE-SN2", *networks) for dropout in ("on", "off")
+    ]
+    return {
+        "profile": scale,
+        "readings": [
+            {"network": name, "dropout": dropout, "seeds": list(seeds), "images": images} for name, dropout in readings
+        ],
+    }
+
+
+def test_a_step_beyond_is_told_at_the_papers_scale_with_its_verdicts_and_controls_at_the_smaller_one():
+    records = [
+        follow("paper", range(4, 14), 0.8),
+        follow("quick", range(6), 0.4, "ONE-SN1", "ONE-SN1-off", "ONE-SN1-clean"),
+    ]
+    judged = [{"claim": "P6", "controlled": "open"}, {"claim": "P7", "controlled": "supported"}]
+    told = pages.beyond(records, {"claims": [*judged, {"claim": "P8", "controlled": "open"}]})
+    assert told.startswith("SN2 so trained, ONE-SN2, has a skill of 0.80 [0.70, 0.90] in one pass")
+    assert "; `paper`, 10 seeds.) On digits turned by 45° it is 0.40 [0.30, 0.50] and 0.40 [0.30, 0.50]." in told
+    assert " Of our claims, P7 is *supported* and P8 is *open*. Explored at `quick`: " in told
+    assert told.endswith("on views 0.40 [0.30, 0.50].")
+    assert "claims" not in pages.beyond(records, {"claims": judged[:1]})
+    assert "; `quick`, 6 seeds.)" in pages.beyond(records[1:], {"claims": []})
+
+
+def test_each_scale_has_its_table_of_how_closely_networks_follow():
+    text = pages.one_pass([follow("paper", range(4, 14), 0.8, "KD-SN2-steps"), follow("quick", range(6), 0.4)])
+    first, table, second, other = text.split("\n\n")
+    assert (first, second) == ("`paper` (fresh seeds):", "`quick` (exploration):")
+    row = ["0.80 [0.70, 0.90]", "–", "0.40 [0.30, 0.50]", "–", "–"]
+    assert cells(table)[4] == ["KD-SN2-steps, 100 passes", "10", *row]
+    assert [line[0] for line in cells(other)[2:]] == ["TN, one pass", "KD-SN2, 100 passes", "ONE-SN2, one pass"]
+
+
 def cells(table):
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
 

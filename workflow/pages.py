@@ -9,7 +9,8 @@ import re
 
 import numpy as np
 from kdutils import followed
-from report import ROOT, answer, claims, heading, markdown, measures, table, verdicts
+from kdutils.ours import ONE_PASS_NEEDS
+from report import ROOT, answer, claims, heading, markdown, measures, size, stage, table, verdicts
 
 SCALES = ("paper", "quick")  # those that the pages tell of, the first one first
 MARK = re.compile(r"<!-- (\w+) -->")  # where a part begins
@@ -23,7 +24,6 @@ STORED = (
     "networks",
     "paper/sensitivity",
     "quick-converged/transfer",
-    "quick/followed",
 )
 
 
@@ -139,42 +139,62 @@ FOLLOWED = (  # (network, dropout), each a row
     ("KD-SN2-steps", "on"),
     ("ONE-SN2", "off"),
 )
+TURNED = "rotation-45"  # digits
 FOLLOWED_BY = {  # column: (images, measure)
     "skill": ("test", "skill"),
     "ρ of entropy": ("test", "ρ of entropy"),
-    "skill, turned by 45°": ("rotation-45", "skill"),
+    "skill, turned by 45°": (TURNED, "skill"),
     "skill, clothes": ("fashion", "skill"),
     "AUROC of clothes": ("fashion", "AUROC by entropy"),
 }
 
 
-def one_pass(record):
-    """How closely the readings of a `kdutils.followed` record follow the teacher's passes, in Markdown."""
-    found = {(own["network"], own["dropout"]): own for own in record["readings"]}
-    rows = [["network", "seeds", *FOLLOWED_BY]]
-    for reading in FOLLOWED:
-        if own := found.get(reading):
-            passes = "100 passes" if reading[1] == "on" else "one pass"
-            measured = (own["images"][images].get(measure) for images, measure in FOLLOWED_BY.values())
-            rows.append([f"{reading[0]}, {passes}", str(len(own["seeds"])), *map(followed.text, measured)])
-    return markdown(rows)
+def reading(record, network, dropout):
+    """A network's reading in a `kdutils.followed` record; None if it has none."""
+    return next((own for own in record["readings"] if (own["network"], own["dropout"]) == (network, dropout)), None)
 
 
-def beyond(record):
-    """What the one-pass students come to, in two sentences with their numbers."""
-    found = {(own["network"], own["dropout"]): own for own in record["readings"]}
-    one, distilled = found["ONE-SN2", "off"], found["KD-SN2", "on"]
-    turned = [followed.text(own["images"]["rotation-45"]["skill"]) for own in (one, distilled)]
-    skills = [followed.text(own["images"]["test"]["skill"]) for own in (one, distilled)]
-    ways = {"single": "ONE-SN1-off", "hundred": "ONE-SN1", "alone": "ONE-SN1-clean"}
-    ways = {way: found[name, "off"] for way, name in ways.items()} | {"paper": found["KD-SN1-views", "on"]}
-    came = {way: followed.text(own["images"]["test"]["skill"]) for way, own in ways.items()}
+def one_pass(records):
+    """How closely the readings of `kdutils.followed` records follow the teacher's passes, a table in Markdown each."""
+    tables = []
+    for record in records:
+        rows = [["network", "seeds", *FOLLOWED_BY]]
+        for name, dropout in FOLLOWED:
+            if own := reading(record, name, dropout):
+                passes = "100 passes" if dropout == "on" else "one pass"
+                measured = (own["images"][images].get(measure) for images, measure in FOLLOWED_BY.values())
+                rows.append([f"{name}, {passes}", str(len(own["seeds"])), *map(followed.text, measured)])
+        about = record | {"seeds": reading(record, "TN", "on")["seeds"]}
+        tables.append(f"`{record['profile']}` ({stage(about)}):\n\n{markdown(rows)}")
+    return "\n\n".join(tables)
+
+
+def skill(record, network, dropout, images="test"):
+    """A network's skill in a `kdutils.followed` record, in words."""
+    return followed.text(reading(record, network, dropout)["images"][images]["skill"])
+
+
+def beyond(records, transfer):
+    """What the one-pass students come to, with their numbers, and the verdicts on our claims about them.
+
+    records: of `kdutils.followed`, the paper's scale first, `quick` with its controls last; transfer: of our claims.
+    """
+    first, quick = records[0], records[-1]
+    pair = ("ONE-SN2", "off"), ("KD-SN2", "on")
+    one, distilled, one_turned, turned = (skill(first, *own, on) for on in ("test", TURNED) for own in pair)
+    ways = ("ONE-SN1-off", "off"), ("ONE-SN1", "off"), ("ONE-SN1-clean", "off"), ("KD-SN1-views", "on")
+    single, hundred, alone, paper = (skill(quick, *own) for own in ways)
+    judged = [
+        f"{own['claim']} is *{own['controlled']}*" for own in transfer["claims"] if own["claim"] in ONE_PASS_NEEDS
+    ]
+    about = first | {"seeds": reading(first, "ONE-SN2", "off")["seeds"]}
+    claims = f"Of our claims, {' and '.join(judged)}. " * bool(judged)
     return (
-        f"SN2 so trained, ONE-SN2, has a skill of {skills[0]} in one pass, KD-SN2 of {skills[1]} in its hundred. "
-        f"(A copy of the teacher's confidences has 1, a constant 0; `{record['profile']}`, {len(one['seeds'])} seeds.) "
-        f"On digits turned by 45° it is {turned[0]} and {turned[1]}. It takes views and the teacher's probabilities "
-        f"together: by its single pass on views SN1 comes to {came['single']}, by its hundred to {came['hundred']}. "
-        f"The hundred on the images alone give {came['alone']}, the paper's distillation on views {came['paper']}."
+        f"SN2 so trained, ONE-SN2, has a skill of {one} in one pass, KD-SN2 of {distilled} in its hundred. (A copy of "
+        f"the teacher's confidences has 1, a constant 0; {size(about)}.) On digits turned by 45° it "
+        f"is {one_turned} and {turned}. {claims}Explored at `{quick['profile']}`: it takes views and the teacher's "
+        f"probabilities together. By its single pass on views SN1 comes to {single}, by its hundred to {hundred}. The "
+        f"hundred on the images alone give {alone}, the paper's distillation on views {paper}."
     )
 
 
@@ -226,7 +246,7 @@ def stacked(cells):
 
 
 def studies(*names):
-    """[the record of each study in results/ that the pages tell of], of names "table1", "transfer", "explored"."""
+    """[the record of each study in results/ that the pages tell of], of names such as "table1" or "explored"."""
     paths = [ROOT / "results" / scale / f"{name}.json" for scale in SCALES for name in names]
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
 
@@ -236,6 +256,7 @@ def parts():
     """{name: Markdown} of everything on the README's and the book's pages that comes from the files in results/."""
     stored = {name: json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8")) for name in STORED}
     records, transfers, paper = studies("table1"), studies("transfer"), stored["paper_table1"]["networks"]
+    follow = studies("followed")
     return {
         "answer": f"\n\n{answer(records, transfers, stored['quick-converged/transfer'])}\n\n",
         "measures": f"\n{measures(studies('transfer', 'explored'))}\n",
@@ -243,9 +264,9 @@ def parts():
         "table": "".join(f"\n{heading(record)}\n\n{stacked(table(record, paper))}\n" for record in records),
         "claims": f"\n{claims(records)}\n",
         "our_claims": f"\n{claims(transfers)}\n",
-        "beyond": beyond(stored["quick/followed"]),
+        "beyond": beyond(follow, transfers[0]),
         "recipe": f"\n{recipe(stored['one_pass'])}\n",
-        "one_pass": f"\n{one_pass(stored['quick/followed'])}\n",
+        "one_pass": f"\n{one_pass(follow)}\n",
         "plan": f"\n\n{plan(ROOT / 'results' / 'preregistration.json')}\n\n",
         "first_plan": first_plan(stored["first_plan"]),
         "coverage": coverage(stored["coverage"]),
