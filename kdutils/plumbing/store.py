@@ -156,6 +156,7 @@ class Store:
         if self.read_only:
             error, why = (ValueError, "corrupt") if corrupt else (FileNotFoundError, "missing")
             remedy = "make it with `make study` and `make results`, or `git checkout` it if it was committed"
+            remedy += " (`git sparse-checkout disable` where only a part was cloned, as on Colab)"
             raise error(f"{display_path(path)} is {why}: {remedy}")
 
     def read(self, file):
