@@ -320,6 +320,33 @@ def test_what_07_says_is_what_the_files_hold(words):
     assert words.format(interval=interval, **numbers) in text_of(read("07_what_is_transferred"))
 
 
+def verdicts(file):
+    """{verdict: claims} of the committed study at the paper's scale; "C5 (deterministic)" as C5, too."""
+    found = {"supported": set(), "not supported": set(), "open": set()}
+    for row in kd.notebook.committed(f"paper/{file}")["claims"]:
+        found[row["controlled"]].add(row["claim"].split()[0])
+    return found
+
+
+def test_what_05_says_of_the_verdicts_is_what_the_file_holds():
+    (said,) = re.findall(
+        r"The ten fresh seeds of `paper` (support .+?\.) They do (not .+?\.) (.+? stay open)\.",
+        text_of(read("05_calibration_and_mupe")),
+    )
+    told = [set(re.findall(r"C\d[ab]?", sentence)) for sentence in said]
+    found = verdicts("table1.json")
+    assert told == [found["supported"], found["not supported"], found["open"] - found["not supported"]]
+
+
+def test_what_07_says_of_the_verdicts_is_what_the_file_holds():
+    after = text_of(read("07_what_is_transferred")).partition("Of our claims, the ten fresh seeds")[2]
+    lines = after.partition("## Exercises")[0].splitlines()
+    supported = {line[2:4] for line in lines if line.startswith("- ")}
+    others = set(re.findall(r"P\d", " ".join(line for line in lines if not line.startswith("- "))))
+    assert supported == verdicts("transfer.json")["supported"]
+    assert others == kd.ours.CLAIMS.keys() - supported
+
+
 SAID_IN_08 = {  # (network, dropout, images, measure)
     " passes have a skill of {interval}, and KD-S": ("KD-SN2", "on", "test", "skill"),
     ", and KD-SN1's {interval}. Plain SN": ("KD-SN1", "on", "test", "skill"),
