@@ -9,7 +9,7 @@ from dataclasses import fields
 
 from .plumbing.checks import check_seed
 from .plumbing.machine import commit, provenance
-from .plumbing.store import display_path, expanded, project_root, to_json, write_atomically
+from .plumbing.store import WHOLE, display_path, expanded, project_root, to_json, write_atomically
 from .profiles import Profile, of_one_stage, parse_seeds, resolve, seeds_in
 from .runs import TABLE_1, Run
 
@@ -100,14 +100,17 @@ def _open(
     if profile == "auto":
         profile = "paper" if committed else profile_for(device) if seeds is None else _only(runs, device)
     profile = resolve(profile)
-    root = project_root() / "results" if committed else runs
+    root, asked = project_root() / "results" if committed else runs, seeds
     if seeds == "":
         kept = [Run(profile, number, root, read_only=True) for number in seeds_in(root / profile.name) if committed]
-        whole = [run.seed for run in kept if all(map(run.has, having))]
-        seeds = of_one_stage(profile.name, whole) or None
+        whole = of_one_stage(profile.name, [run.seed for run in kept if all(map(run.has, having))])
+        if committed and len(whole) < at_least > 1:
+            held = f"{display_path(root / profile.name)} holds {len(whole)} seeds with {', '.join(having)}"
+            raise ValueError(f"{held}: at least {at_least} are needed here ({WHOLE})")
+        seeds = whole or None
     numbers = [check_seed(seed)] if seeds is None else parse_seeds(seeds)
     if len(numbers) < at_least:
-        raise ValueError(f"seeds must be at least {at_least} here, such as 0-{at_least - 1}, got {seeds!r}")
+        raise ValueError(f"seeds must be at least {at_least} here, such as 0-{at_least - 1}, got {asked!r}")
     options = {"device": device, "precision": precision, "data": data, "read_only": committed}
     opened = [Run(profile, number, root, **options) for number in numbers]
     if device not in ("auto", "cpu"):

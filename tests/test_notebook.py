@@ -37,6 +37,17 @@ def test_too_few_seeds_are_refused(repository, capsys):
         from_parameters(**few, at_least=3)
     assert capsys.readouterr().out == ""
     assert len(from_parameters(**few, at_least=2)) == 2
+    with pytest.raises(notebook.SettingsError, match=r"^seeds must be at least 3 here, such as 0-2, got ''$"):
+        from_parameters(**few | {"seeds": ""}, at_least=3)
+
+
+def test_too_few_committed_seeds_are_counted(repository):
+    (repository / "results" / "smoke" / "seed-1").mkdir(parents=True)
+    some = PARAMETERS | {"seeds": "", "source": "results", "having": ("SN1", "TN")}
+    with pytest.raises(
+        notebook.SettingsError, match=r"^results/smoke holds 0 seeds with SN1, TN: at least 3 are needed"
+    ):
+        from_parameters(**some, at_least=3)
 
 
 def test_all_committed_records_are_found_by_profile():

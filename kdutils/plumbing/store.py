@@ -14,6 +14,8 @@ from filelock import FileLock, Timeout
 
 from .progress import say
 
+WHOLE = "`git sparse-checkout disable` where only a part was cloned, as on Colab"
+
 
 def project_root():
     """The repository's root: the nearest folder with `notebooks` and `pyproject.toml`.
@@ -156,7 +158,7 @@ class Store:
         if self.read_only:
             error, why = (ValueError, "corrupt") if corrupt else (FileNotFoundError, "missing")
             remedy = "make it with `make study` and `make results`, or `git checkout` it if it was committed"
-            remedy += " (`git sparse-checkout disable` where only a part was cloned, as on Colab)"
+            remedy += f" ({WHOLE})"
             raise error(f"{display_path(path)} is {why}: {remedy}")
 
     def read(self, file):
