@@ -102,11 +102,18 @@ def of_gain(networks):
     return 1 - found["recalibrated gain, own teacher"]["mean"] / found["gain"]["mean"]
 
 
+def information_rank(name):
+    """At `quick`, how alike a network's hundred passes and its teacher's rank the images by mutual information."""
+    readings = json.loads((ROOT / "results" / "quick" / "followed.json").read_text(encoding="utf-8"))["readings"]
+    (own,) = [own for own in readings if (own["network"], own["dropout"]) == (name, "on")]
+    return own["images"]["test"]["ρ of mutual information"]
+
+
 HEADLINES = {  # words: what the records must say of them, {scale: networks}
     "a quarter to a third off the MUPE of SN2": lambda n: all(
         0.22 < 1 - np.exp(-own["KD-SN2"]["gain"]["mean"]) < 0.38 for own in n.values()
     ),
-    "about two fifths at the paper's scale, two thirds at the smaller one": lambda n: (
+    "roughly two fifths at the paper's scale, two thirds at the smaller one": lambda n: (
         0.33 < of_gain(n["paper"]) < 0.47 and 0.6 < of_gain(n["quick"]) < 0.75
     ),
     "SN2 gains towards its own teacher alone": lambda n: all(
@@ -123,12 +130,15 @@ HEADLINES = {  # words: what the records must say of them, {scale: networks}
         for own in n.values()
         for name in ("SN1", "SN2", "SN3")
     ),
-    "where many more images are in doubt, the gain divides otherwise: most of SN2's is towards any teacher": lambda n: (
+    "in doubt, the gain divides otherwise: recalibrated, most of SN2's is towards any teacher": lambda n: (
         n["quick-fashion"]["KD-SN2"]["recalibrated gain, other teachers"]["mean"]
-        > 0.5 * n["quick-fashion"]["KD-SN2"]["gain"]["mean"]
+        > 0.5 * n["quick-fashion"]["KD-SN2"]["recalibrated gain, own teacher"]["mean"]
         and n["quick-fashion"]["KD-SN2"]["recalibrated gain, other teachers"]["interval"][0] > 0.1
         and n["quick-fashion"]["KD-SN2"]["images that carry nine tenths of MUPE"]["mean"]
         > 2 * n["quick"]["KD-SN2"]["images that carry nine tenths of MUPE"]["mean"]
+    ),
+    "On which images the passes disagree is learned in part": lambda _: all(
+        information_rank(f"KD-{name}")["interval"][0] > information_rank(name)["interval"][1] for name in ("SN1", "SN2")
     ),
     "Trained to the end, nearly all of the gain is level and scale": lambda n: of_gain(n["quick-converged"]) > 0.9,
     "At the smaller scale half of the paper's own claims are not supported": lambda _: (

@@ -52,7 +52,7 @@ def test_what_was_found_is_told_in_numbers_of_each_scale():
     _, _, third, _, share, information, longer, *_ = study.splitlines()
     assert third.endswith("** This *gain* is 39% [33%, 45%] and 39% [33%, 45%].")
     assert share.count("0.50 [0.40, 0.60]") == 4
-    assert information.count("165% [149%, 182%]") == 4
+    assert information.count("165% [149%, 182%]") == 8
     assert "(6 seeds, 8,000 images), distillation takes 39% [33%, 45%] off SN2's MUPE" in longer
 
 
@@ -75,10 +75,16 @@ def test_the_answer_says_whose_numbers_they_are_and_how_they_are_judged(count, s
     assert f" {said} All other numbers are" in last
 
 
+def test_the_answer_says_what_the_first_plan_would_change():
+    turned = [{"claim": "C3", "now": "supported", "then": "open"}, {"claim": "C6", "now": "supported", "then": "open"}]
+    told = report.answer([record(10, "paper")], [transfer(10, "paper"), transfer()], transfer(6), turned)
+    assert "1 *open* (by our first plan's interval: C3 *open*, C6 *open*). Our own: " in told
+
+
 def test_the_table_of_what_was_found():
     head, _, *rows = cells(report.measures([transfer()]))
     assert head == ["", "`quick`, 10 seeds (exploration)"]
-    assert [row[1] for row in rows] == 3 * ["39% [33%, 45%]"] + 2 * ["0.50 [0.40, 0.60]"] + 2 * ["165% [149%, 182%]"]
+    assert [row[1] for row in rows] == 3 * ["39% [33%, 45%]"] + 2 * ["0.50 [0.40, 0.60]"] + 4 * ["165% [149%, 182%]"]
 
 
 def test_all_verdicts_are_listed():
@@ -113,42 +119,51 @@ def test_each_study_has_its_column_and_its_line_in_their_order():
     assert found == ["- The paper's claims", "- The paper's claims", "- Our claims", "- Our claims"]
 
 
-def follow(scale, seeds, skill, *networks):
-    """A record of how closely networks follow their teacher: each has this skill, and half of it on turned digits."""
+def follow(scale, skill, **seeds):
+    """A record of how closely networks {name: number of seeds} follow: this skill, and half of it on turned digits."""
     measured = [{"skill": {"mean": mean, "interval": [mean - 0.1, mean + 0.1]}} for mean in (skill, skill / 2)]
     images = dict(zip(("test", "rotation-45"), measured, strict=True)) | {"fashion": {}}
-    readings = [
-        (name, dropout) for name in ("TN", "KD-SN2", "KD-SN1-views", "ONE-SN2", *networks) for dropout in ("on", "off")
-    ]
+    first = 4 if scale == "paper" else 0
+    counts = {"TN": 10, "KD_SN2": 10, "ONE_SN2": 10} | seeds
     return {
         "profile": scale,
         "readings": [
-            {"network": name, "dropout": dropout, "seeds": list(seeds), "images": images} for name, dropout in readings
+            {
+                "network": name.replace("_", "-"),
+                "dropout": dropout,
+                "seeds": list(range(first, first + count)),
+                "images": images,
+            }
+            for name, count in counts.items()
+            for dropout in ("on", "off")
         ],
     }
 
 
+EXPLORED = {"ONE_SN1": 6, "ONE_SN1_off": 3, "ONE_SN1_clean": 3, "KD_SN1_steps": 6, "KD_SN1_views": 3}
+
+
 def test_a_step_beyond_is_told_at_the_papers_scale_with_its_verdicts_and_controls_at_the_smaller_one():
-    records = [
-        follow("paper", range(4, 14), 0.8),
-        follow("quick", range(6), 0.4, "ONE-SN1", "ONE-SN1-off", "ONE-SN1-clean"),
-    ]
+    records = [follow("paper", 0.8, KD_SN2_steps=10), follow("quick", 0.4, **EXPLORED)]
     judged = [{"claim": "P6", "controlled": "open"}, {"claim": "P7", "controlled": "supported"}]
     told = pages.beyond(records, {"claims": [*judged, {"claim": "P8", "controlled": "open"}]})
     assert told.startswith("SN2 so trained, ONE-SN2, has a skill of 0.80 [0.70, 0.90] in one pass")
-    assert "; `paper`, 10 seeds.) On digits turned by 45° it is 0.40 [0.30, 0.50] and 0.40 [0.30, 0.50]." in told
-    assert " Of our claims, P7 is *supported* and P8 is *open*. Explored at `quick`: " in told
-    assert told.endswith("on views 0.40 [0.30, 0.50].")
+    assert "KD-SN2-steps, given as many steps, of 0.80 [0.70, 0.90]. (A" in told
+    assert "; `paper`, 10 seeds.) Of our claims, P7 is *supported* and P8 is *open*. Explored at `quick`: " in told
+    assert "without views 0.40 [0.30, 0.50] (3 seeds). The paper's distillation in as many steps gives 0.40 [" in told
+    assert "0.50], on views 0.40 [0.30, 0.50] (3 seeds)." in told
     assert "claims" not in pages.beyond(records, {"claims": judged[:1]})
-    assert "; `quick`, 6 seeds.)" in pages.beyond(records[1:], {"claims": []})
+    explored = pages.beyond(records[1:], {"claims": []})
+    assert "; `quick`, 10 seeds.)" in explored
+    assert "KD-SN2-steps" not in explored
 
 
 def test_each_scale_has_its_table_of_how_closely_networks_follow():
-    text = pages.one_pass([follow("paper", range(4, 14), 0.8, "KD-SN2-steps"), follow("quick", range(6), 0.4)])
+    text = pages.one_pass([follow("paper", 0.8, KD_SN2_steps=7), follow("quick", 0.4)])
     first, table, second, other = text.split("\n\n")
     assert (first, second) == ("`paper` (fresh seeds):", "`quick` (exploration):")
     row = ["0.80 [0.70, 0.90]", "–", "0.40 [0.30, 0.50]", "–", "–"]
-    assert cells(table)[4] == ["KD-SN2-steps, 100 passes", "10", *row]
+    assert cells(table)[4] == ["KD-SN2-steps, 100 passes", "7", *row]
     assert [line[0] for line in cells(other)[2:]] == ["TN, one pass", "KD-SN2, 100 passes", "ONE-SN2, one pass"]
 
 

@@ -41,6 +41,8 @@ TOLD = (  # (network, measure, what it says, form): an answer in numbers
     ("SN2", "own-teacher share", "… and SN2's, which never met it", "number"),
     ("KD-SN3", "log mutual information / teacher's", "KD-SN3's mutual information, of its teacher's", "ratio"),
     ("SN3", "log mutual information / teacher's", "… and SN3's, which never met it", "ratio"),
+    ("KD-SN2", "log mutual information / teacher's", "KD-SN2's mutual information, of its teacher's", "ratio"),
+    ("SN2", "log mutual information / teacher's", "… and SN2's, which never met it", "ratio"),
 )
 ANSWER = (  # what was found; how its measures are told, each by its place in TOLD
     (
@@ -48,17 +50,19 @@ ANSWER = (  # what was found; how its measures are told, each by its place in TO
         "This *gain* is {0}.",
     ),
     (
-        "Part of that is level and scale, which any recalibration gives: about two fifths at the paper's scale, two "
-        "thirds at the smaller one. After the best recalibration, SN2 gains towards its own teacher alone",
-        "Recalibrated, it takes off {1}; towards teachers that the student never met, {2}.",
+        "Part of that is level and scale, which the best recalibration of SN2 gives, too: roughly two fifths at the "
+        "paper's scale, two thirds at the smaller one. Recalibrated, SN2 gains towards its own teacher alone",
+        "It takes off {1}; towards teachers that the student never met, {2}.",
     ),
     (
-        "A distilled student has a fifth to a quarter of what is peculiar to its teacher",
-        "KD-SN2's share is {3} (1 would be a copy); that of SN2, which never met the teacher, is {4}.",
+        "KD-SN2 has a fifth to a quarter of what is peculiar to its teacher",
+        "Its share is {3}; that of SN2, which never met the teacher, is {4}.",
     ),
     (
-        "The teacher's dropout uncertainty is not taken over: distilled, a student's passes just agree more",
-        "KD-SN3's mutual information is {5} of its teacher's; that of SN3, which never met it, {6}.",
+        "The level of the teacher's dropout uncertainty is not taken over: distilled, a student's passes just agree "
+        "more than its twin's",
+        "KD-SN3's mutual information is {5} of its teacher's; SN3's is {6}. KD-SN2's is {7}, SN2's {8}. On which "
+        "images the passes disagree is learned in part.",
     ),
 )
 WHERE = (  # whose numbers they are
@@ -107,10 +111,11 @@ def number(record, network, measure, form):
     return with_interval(record["networks"][network][measure], form)
 
 
-def answer(records, transfers, converged):
+def answer(records, transfers, converged, turned=()):
     """What was found, and how far it is judged: bullets with their numbers at each scale, between two paragraphs.
 
     records, transfers: of the paper's claims and of ours, the paper's scale first; converged: the last bullet's record.
+    turned: the verdicts that the first plan's interval would change at the paper's scale, of `first_plan`.
     """
     found = [
         " and ".join(number(record, network, measure, form) for record in transfers)
@@ -120,21 +125,27 @@ def answer(records, transfers, converged):
     longer = (number(converged, *own) for own in CONVERGED_MEASURES)
     lines.append(CONVERGED.format(*longer, seeds=len(converged["seeds"])))
     counts = [len(record["seeds"]) for record in transfers]
-    return "\n\n".join([WHERE.format(*counts), "\n".join(lines), trust(records[0], transfers[0])])
+    return "\n\n".join([WHERE.format(*counts), "\n".join(lines), trust(records[0], transfers[0], turned)])
 
 
-def trust(record, transfer):
-    """How far the paper's scale is judged, in sentences, by its records of the paper's claims and of ours."""
+def trust(record, transfer, turned=()):
+    """How far the paper's scale is judged, in sentences, by its records of the paper's claims and of ours.
+
+    turned: as for `answer`.
+    """
     count = len(transfer["seeds"])
     if count < FEWEST_SEEDS:
         said = f"So far {count} of {FEWEST_SEEDS} are there, so every claim is *open* by our rule."
     else:
         papers, own = (counted(judged(found)) for found in (record, transfer))
         missing = len(NEEDS | ONE_PASS_NEEDS) - len(transfer["claims"])
-        said = f"The paper's claims: {papers}. Our own: {own}{f', {missing} not yet measured' * bool(missing)}."
+        otherwise = ", ".join(f"{row['claim']} *{row['then']}*" for row in turned)
+        otherwise = f" (by our first plan's interval: {otherwise})" * bool(otherwise)
+        unmeasured = f", {missing} not yet measured" * bool(missing)
+        said = f"The paper's claims: {papers}{otherwise}. Our own: {own}{unmeasured}."
     return (
         "*Fresh* means that all claims about these seeds were written down before their training. "
-        f"{said} All other numbers are *exploration*, found on these very seeds."
+        f"{said} All other numbers are *exploration*: claims were found on those seeds."
     )
 
 
