@@ -157,6 +157,23 @@ def own_teacher_share(students, teachers):
     return float(own_teacher_shares(students, teachers).mean())
 
 
+def own_teacher_ranks(students, teachers):
+    """By how much Spearman's ρ with the own teacher lies above the mean of those with the others: (seeds,).
+
+    students, teachers: any measure of uncertainty, such as mutual information, (seeds, n); student r was distilled from
+    teacher r. Raises ValueError for other shapes and numbers. NaN where a network says the same of every image.
+    """
+    students, teachers = as_array("students", students), as_array("teachers", teachers)
+    if students.ndim != 2 or len(students) < 2 or students.shape != teachers.shape:
+        shapes = f"{students.shape} and {teachers.shape}"
+        raise ValueError(f"students and teachers must be (seeds, n) alike with at least two seeds, got {shapes}")
+    if not (np.isfinite(students).all() and np.isfinite(teachers).all()):
+        raise ValueError("students and teachers must be finite, got NaN or infinity")
+    ranks = (rankdata(rows, axis=1) for rows in (students, teachers))
+    with np.errstate(invalid="ignore"):
+        return _own_part(*((own - own.mean(1, keepdims=True)) / own.std(1, keepdims=True) for own in ranks))
+
+
 def log_odds(confidence, surest):
     """log(c / (1 − c)) of confidences c (any shape), each first moved into [1 − surest, surest].
 

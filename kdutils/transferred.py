@@ -165,7 +165,9 @@ def taken_over(study, name):
     teachers, students = study.field("TN", "confidence"), study.field(name, "confidence")
     share = stats.jackknife(transfer.own_teacher_share, students, teachers)
     pairs = beyond_difficulty(study, name)
-    information = [study.mean(study.field(key, "mutual_information")) for key in (name, "TN")]
+    disagreement = [study.field(key, "mutual_information") for key in (name, "TN")]
+    information = [study.mean(rows) for rows in disagreement]
+    ranks = stats.jackknife(lambda *rows: transfer.own_teacher_ranks(*rows).mean(), *disagreement)
     images = np.array([transfer.images_that_carry(*pair) for pair in zip(teachers, students, strict=True)])
     probabilities = zip(study.field("TN", "mc_mean"), study.field(name, "mc_mean"), strict=True)
     measures = {
@@ -178,6 +180,7 @@ def taken_over(study, name):
         "beyond difficulty": found(own(pairs)),
         "beyond difficulty, placebo": found_others(pairs),
         "log mutual information / teacher's": found(information[0].log_ratio(information[1])),
+        "ρ of mutual information, own − other teachers": Found(ranks, transfer.own_teacher_ranks(*disagreement)),
         "images that carry nine tenths of MUPE": Found(stats.seeds_only(images), images),
         "KL(teacher ‖ student)": found(study.mean(np.array([transfer.kl_of_images(*pair) for pair in probabilities]))),
     }

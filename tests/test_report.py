@@ -84,7 +84,9 @@ def test_the_answer_says_what_the_first_plan_would_change():
 def test_the_table_of_what_was_found():
     head, _, *rows = cells(report.measures([transfer()]))
     assert head == ["", "`quick`, 10 seeds (exploration)"]
-    assert [row[1] for row in rows] == 3 * ["39% [33%, 45%]"] + 2 * ["0.50 [0.40, 0.60]"] + 4 * ["165% [149%, 182%]"]
+    assert [row[1] for row in rows] == 3 * ["39% [33%, 45%]"] + 2 * ["0.50 [0.40, 0.60]"] + 4 * [
+        "165% [149%, 182%]"
+    ] + 2 * ["0.50 [0.40, 0.60]"]
 
 
 def test_all_verdicts_are_listed():

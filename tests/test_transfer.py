@@ -15,6 +15,7 @@ from kdutils.transfer import (
     log_odds,
     mupe,
     mupe_parts,
+    own_teacher_ranks,
     own_teacher_share,
     own_teacher_shares,
     recalibrated,
@@ -22,7 +23,7 @@ from kdutils.transfer import (
     strata,
     top1_agreement,
 )
-from scipy.stats import entropy
+from scipy.stats import entropy, spearmanr
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import accuracy_score, mean_squared_error, roc_auc_score
@@ -310,6 +311,28 @@ def test_the_own_teacher_share_is_nan_where_the_teachers_hardly_differ():
 def test_the_own_teacher_share_refuses_wrong_confidences(students, teachers, message):
     with pytest.raises(ValueError, match=message):
         own_teacher_share(students, teachers)
+
+
+def test_ranks_with_the_own_teacher_are_spearmans_less_those_with_the_others():
+    students, teachers = copies(0.3, images=500)
+    rho = np.array([[spearmanr(student, teacher)[0] for teacher in teachers] for student in students])
+    by_hand = [rho[i, i] - np.delete(rho[i], i).mean() for i in range(len(rho))]
+    np.testing.assert_allclose(own_teacher_ranks(students, teachers), by_hand)
+    np.testing.assert_allclose(own_teacher_ranks(7 * students**3, teachers), by_hand)  # any increasing scale
+    assert np.isnan(own_teacher_ranks(np.ones_like(teachers), teachers)).all()
+
+
+@pytest.mark.parametrize(
+    ("students", "message"),
+    [
+        (np.ones((1, 3)), "with at least two seeds, got .1, 3. and .2, 3."),
+        (np.ones(3), r"must be .seeds, n. alike"),
+        ([[0, 1, np.nan], [0, 1, 2]], "must be finite"),
+    ],
+)
+def test_ranks_with_the_own_teacher_refuse_wrong_rows(students, message):
+    with pytest.raises(ValueError, match=message):
+        own_teacher_ranks(students, [[1, 2, 3], [2, 1, 3]])
 
 
 # Beyond common difficulty

@@ -311,6 +311,27 @@ def test_the_own_teacher_shares_are_ratios_of_covariances(committed, name):
     np.testing.assert_allclose(found["interval"], found["mean"] + half * np.array([-1, 1]), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", STUDENTS)
+def test_the_ranks_of_mutual_information_are_spearmans(committed, name):
+    record, _, predictions = committed
+    found = of(record, name)["ρ of mutual information, own − other teachers"]
+    students, teachers = (np.array([p.mutual_information for p in predictions[key]]) for key in (name, "TN"))
+    count = len(students)
+    rho = np.array([[scipy.stats.spearmanr(student, teacher)[0] for teacher in teachers] for student in students])
+    by_hand = rho.diagonal() - (rho.sum(1) - rho.diagonal()) / (count - 1)
+    assert found["per_seed"] == pytest.approx(by_hand, abs=1e-6)
+    assert found["mean"] == pytest.approx(by_hand.mean(), abs=1e-6)
+
+
+def test_a_student_ranks_by_disagreement_as_its_own_teacher_where_it_copied_it(study):
+    found = {
+        name: transferred.taken_over(study, name)["ρ of mutual information, own − other teachers"] for name in STUDENTS
+    }
+    low = {name: own.estimate.interval()[0] for name, own in found.items()}
+    assert {name for name in found if low[name] > 0} == {"KD-SN2", "KD-SN3"}
+    assert found["KD-SN3"].estimate.mean > found["KD-SN2"].estimate.mean
+
+
 def shares_beyond_difficulty(c, name):
     """What each student knows of the first teacher, beyond the plain networks of other seeds, by scikit-learn."""
     order, predictors = np.random.default_rng(1).permutation(c["TN"].shape[1]), []

@@ -32,6 +32,7 @@ def table(record, paper):
     return markdown(lines)
 
 
+RANKS = "ρ of mutual information, own − other teachers"
 WORDS = ("supported", "not supported", DIFFER, "open")
 TOLD = (  # (network, measure, what it says, form): an answer in numbers
     ("KD-SN2", "gain", "distillation takes off SN2's MUPE", "share"),
@@ -43,6 +44,8 @@ TOLD = (  # (network, measure, what it says, form): an answer in numbers
     ("SN3", "log mutual information / teacher's", "… and SN3's, which never met it", "ratio"),
     ("KD-SN2", "log mutual information / teacher's", "KD-SN2's mutual information, of its teacher's", "ratio"),
     ("SN2", "log mutual information / teacher's", "… and SN2's, which never met it", "ratio"),
+    ("KD-SN2", RANKS, "KD-SN2's order of the images by it: ρ with the own teacher's, less with others'", "number"),
+    ("SN2", RANKS, "… and SN2's, which never met it", "number"),
 )
 ANSWER = (  # what was found; how its measures are told, each by its place in TOLD
     (
@@ -62,7 +65,7 @@ ANSWER = (  # what was found; how its measures are told, each by its place in TO
         "The level of the teacher's dropout uncertainty is not taken over: distilled, a student's passes just agree "
         "more than its twin's",
         "KD-SN3's mutual information is {5} of its teacher's; SN3's is {6}. KD-SN2's is {7}, SN2's {8}. On which "
-        "images the passes disagree is learned in part.",
+        "images the passes disagree is learned in part from the own teacher.",
     ),
 )
 WHERE = (  # whose numbers they are

@@ -252,10 +252,11 @@ def test_the_uncertainties_that_04_shows_are_those_of_the_committed_results(netw
 
 
 OWN, OTHERS = (f"recalibrated gain, {whose}" for whose in ("own teacher", "other teachers"))
-OFF, SHARE, INFORMATION = (
+OFF, SHARE, INFORMATION, RANKS = (
     "MUPE, student's dropout off, teacher's on",
     "own-teacher share",
     "log mutual information / teacher's",
+    "ρ of mutual information, own − other teachers",
 )
 SAID = {  # by notebook 7: (profile, network, measure)
     "the raw gain of SN2 is {interval}.": ("paper", "KD-SN2", "gain"),
@@ -300,6 +301,8 @@ SAID = {  # by notebook 7: (profile, network, measure)
     "The share of KD-SN2 is {interval}. Its mutual": ("quick-converged", "KD-SN2", SHARE),
     "information is now {ratio} times its teacher's": ("quick-converged", "KD-SN2", INFORMATION),
     "and that of plain SN2 {ratio} times": ("quick-converged", "SN2", INFORMATION),
+    "ρ is higher by {interval}. For": ("paper", "KD-SN2", RANKS),
+    "For plain SN2 the difference is {interval}.": ("paper", "SN2", RANKS),
     "does not tell it from 0: {interval}.": ("quick-converged", "KD-SN1", SHARE),
     "On Fashion-MNIST KD-SN2 has {interval}, ": ("quick-fashion", "KD-SN2", SHARE),
     "more than its {interval} at `quick`": ("quick", "KD-SN2", SHARE),
