@@ -191,8 +191,8 @@ def beyond(records, transfer):
     ]
     claims = f"Of our claims, {' and '.join(judged)}. " * bool(judged)
     usual = len(reading(quick, "ONE-SN1", "off")["seeds"])
-    ways = ("ONE-SN1", "off"), ("ONE-SN1-off", "off"), ("ONE-SN1-clean", "off"), ("KD-SN1-steps", "on")
-    hundred, single, alone, steps, views = (skill(quick, *own, usual) for own in (*ways, ("KD-SN1-views", "on")))
+    hundred, single, alone = (skill(quick, f"ONE-SN1{own}", "off", usual) for own in ("", "-off", "-clean"))
+    steps, views = (skill(quick, f"KD-SN1{own}", "on", usual) for own in ("-steps", "-views"))
     return (
         f"SN2 so trained, ONE-SN2, has a skill of {skill(first, 'ONE-SN2', 'off')} in one pass, KD-SN2 of "
         f"{skill(first, 'KD-SN2', 'on')} in its hundred{given}. (A copy of the teacher's confidences has 1, a constant "

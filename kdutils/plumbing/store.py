@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from .progress import say
 
+# what to do about files that a partial clone left out
 WHOLE = "`git sparse-checkout disable` where only a part was cloned, as on Colab"
 
 
