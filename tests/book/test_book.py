@@ -106,9 +106,11 @@ def test_formulas_are_drawn(notebook, address, visit):
 
 
 def test_an_interval_a_percentage_and_a_name_are_whole(address, visit):
+    page, _ = visit(f"{address}notebooks/02_teacher.html")  # docs/ writes 95%, which no line breaks
+    assert "99.08 %" in page.locator(".whole").all_inner_texts()
     page, _ = visit(f"{address}docs/results.html")
     whole = page.locator(".whole").all_inner_texts()
-    assert {"95 %", "± 0.002", "p < 0.05", "KD-SN2"} <= set(whole)
+    assert {"± 0.002", "p < 0.05", "KD-SN2"} <= set(whole)
     intervals = re.findall(r"\[-?\d\S*, -?\d\S*\]", page.locator("article").inner_text())
     assert [interval for interval in intervals if interval not in whole] == []
 
