@@ -154,6 +154,8 @@ def test_a_step_beyond_is_told_at_the_papers_scale_with_its_verdicts_and_control
     assert "; `paper`, 10 seeds.) Of our claims, P7 is *supported* and P8 is *open*. Explored at `quick`: " in told
     assert "SN1 so trained has 0.40 [0.30, 0.50], with the single pass as the answer 0.40 [" in told
     assert "without views 0.40 [0.30, 0.50] (3 seeds). The paper's distillation on as many views has 0.40 [" in told
+    told = pages.beyond(records, {"claims": [*judged, {"claim": "P8", "controlled": "supported"}]})
+    assert ") Of our claims, P7 and P8 are *supported*. Explored" in told
     assert "claims" not in pages.beyond(records, {"claims": judged[:1]})
     explored = pages.beyond(records[1:], {"claims": []})
     assert "; `quick`, 10 seeds.)" in explored

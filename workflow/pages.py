@@ -186,10 +186,11 @@ def beyond(records, transfer):
     about = first | {"seeds": reading(first, "ONE-SN2", "off")["seeds"]}
     longer = "KD-SN2-steps", "on"
     given = f", KD-SN2-steps, given as many steps, of {skill(first, *longer)}" if reading(first, *longer) else ""
-    judged = [
-        f"{own['claim']} is *{own['controlled']}*" for own in transfer["claims"] if own["claim"] in ONE_PASS_NEEDS
-    ]
-    claims = f"Of our claims, {' and '.join(judged)}. " * bool(judged)
+    judged = {own["claim"]: own["controlled"] for own in transfer["claims"] if own["claim"] in ONE_PASS_NEEDS}
+    each = [f"{claim} is *{verdict}*" for claim, verdict in judged.items()]
+    if len(each) > 1 == len(set(judged.values())):
+        each = [f"{' and '.join(judged)} are *{judged.popitem()[1]}*"]
+    claims = f"Of our claims, {' and '.join(each)}. " * bool(each)
     usual = len(reading(quick, "ONE-SN1", "off")["seeds"])
     hundred, single, alone = (skill(quick, f"ONE-SN1{own}", "off", usual) for own in ("", "-off", "-clean"))
     views = skill(quick, "KD-SN1-views", "on", usual)
