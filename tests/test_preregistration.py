@@ -38,6 +38,21 @@ def test_every_fresh_seed_was_trained_after_it(written):
             assert subprocess.run(command, cwd=ROOT).returncode == 0, path
 
 
+def test_the_students_of_a_fresh_seed_had_one_teacher(written):
+    """The one whose predictions are committed, also where it was trained again for them."""
+    students = 0
+    for seed in written["seeds"]:
+        folder = ROOT / "results" / "paper" / f"seed-{seed}"
+        made = {
+            path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*/manifest.json")
+        }
+        teacher = made["TN"]["outputs"]["weights.safetensors"]
+        taught = {name: own["inputs"]["teacher"] for name, own in made.items() if "teacher" in own["inputs"]}
+        assert set(taught.values()) == {teacher}, seed
+        students += len(taught)
+    assert students >= 3 * len(written["seeds"])
+
+
 def test_the_page_says_it_in_words(written):
     for needs in (needs for family in written["families"].values() for needs in family.values()):
         for need in needs:
