@@ -410,10 +410,42 @@ SAID_IN_08 = {  # (network, dropout, images, measure)
 }
 
 
-@pytest.mark.parametrize("words", SAID_IN_08)
-def test_what_08_says_is_what_the_file_holds(words):
-    network, dropout, images, measure = SAID_IN_08[words]
-    readings = kd.notebook.committed("quick/followed.json")["readings"]
+SAID_OF_FRESH_SEEDS = {  # likewise, of the paper's scale
+    "ONE-SN2 has a skill of {interval} in one pass.": ("ONE-SN2", "off", "test", "skill"),
+    "KD-SN2 has {interval} in its hundred": ("KD-SN2", "on", "test", "skill"),
+    "and KD-SN2-steps {interval}.": ("KD-SN2-steps", "on", "test", "skill"),
+    "hundred passes is {ratio} times ONE-SN2's": ("KD-SN2", "on", "test", "log MUPE / one-pass student's"),
+    "steps' one pass {ratio} times.": ("KD-SN2-steps", "off", "test", "log MUPE / one-pass student's"),
+    "On digits turned by 45° ONE-SN2 has {interval}": ("ONE-SN2", "off", "rotation-45", "skill"),
+    "and KD-SN2-steps {interval} there.": ("KD-SN2-steps", "on", "rotation-45", "skill"),
+    "On clothes it is {interval}": ("ONE-SN2", "off", "fashion", "skill"),
+    "against {interval}: there": ("KD-SN2-steps", "on", "fashion", "skill"),
+    "With noise of 0.4 ONE-SN2 has {interval}": ("ONE-SN2", "off", "noise-0.4", "skill"),
+    "and KD-SN2-steps {interval} with it.": ("KD-SN2-steps", "on", "noise-0.4", "skill"),
+    "ONE-SN2 comes to ρ = {mean},": ("ONE-SN2", "off", "test", "ρ of mutual information, upper tenth"),
+    "KD-SN2-steps to {mean}.": ("KD-SN2-steps", "on", "test", "ρ of mutual information, upper tenth"),
+    "teacher's own single pass has a skill of {mean}.": ("TN", "off", "test", "skill"),
+}
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"), [("quick", SAID_IN_08), ("paper", SAID_OF_FRESH_SEEDS)], ids=("quick", "paper")
+)
+def test_what_08_says_is_what_the_file_holds(scale, said):
+    readings = kd.notebook.committed(f"{scale}/followed.json")["readings"]
+    text = text_of(read("08_one_pass"))
+    missing = [words for words in said if told(words, readings, *said[words]) not in text]
+    assert missing == []
+
+
+def test_what_08_says_of_the_number_of_fresh_seeds_is_what_the_file_holds():
+    readings = kd.notebook.committed("paper/followed.json")["readings"]
+    assert {len(own["seeds"]) for own in readings} == {9}
+    assert text_of(read("08_one_pass")).count("nine") == 2
+
+
+def told(words, readings, network, dropout, images, measure):
+    """These words with what the readings hold of a network."""
     (found,) = [own["images"] for own in readings if (own["network"], own["dropout"]) == (network, dropout)]
     mean, interval = found[images][measure]["mean"], kd.followed.text(found[images][measure])
     numbers = {
@@ -422,7 +454,7 @@ def test_what_08_says_is_what_the_file_holds(words):
         "percent": f"{100 * mean:.0f} %",
         "ratio": f"{np.exp(mean):.1f}",
     }
-    assert words.format(interval=interval, **numbers) in text_of(read("08_one_pass"))
+    return words.format(interval=interval, **numbers)
 
 
 def test_what_08_says_of_widths_and_speed_is_what_the_files_hold():
