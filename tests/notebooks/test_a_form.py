@@ -422,6 +422,8 @@ SAID_OF_FRESH_SEEDS = {  # likewise, of the paper's scale
     "against {interval}: there": ("KD-SN2-steps", "on", "fashion", "skill"),
     "With noise of 0.4 ONE-SN2 has {interval}": ("ONE-SN2", "off", "noise-0.4", "skill"),
     "and KD-SN2-steps {interval} with it.": ("KD-SN2-steps", "on", "noise-0.4", "skill"),
+    " all images with ρ = {mean}, and KD-SN2-steps": ("ONE-SN2", "off", "test", "ρ of entropy"),
+    "KD-SN2-steps ranks them with ρ = {mean}.": ("KD-SN2-steps", "on", "test", "ρ of entropy"),
     "ONE-SN2 comes to ρ = {mean},": ("ONE-SN2", "off", "test", "ρ of mutual information, upper tenth"),
     "KD-SN2-steps to {mean}.": ("KD-SN2-steps", "on", "test", "ρ of mutual information, upper tenth"),
     "teacher's own single pass has a skill of {mean}.": ("TN", "off", "test", "skill"),
