@@ -15,7 +15,7 @@ CELLS = (  # (source, what it printed, whether it drew)
     ("made = [own.predictions('TN') for own in study]\nfigure = 0", "", False),
     ("paper = kd.notebook.committed('paper_table1.json')", "", False),
     ("figure = plot(made)\nfor own in range(3):\n    print(own)", "one.png one.pdf\n", True),
-    ("def two():\n    return paper", "", False),
+    ("def two(made=1):\n    figure = made  # its own\n    return figure * paper", "", False),
     ("figure = plot(two())", "two.png two.pdf\n", True),
     ("figure = plot()", "", True),
     ("made = []\nplot(made)", "", True),

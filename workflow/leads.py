@@ -9,6 +9,7 @@ import ast
 import json
 import re
 import subprocess
+import symtable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,13 +38,15 @@ class Figure(NamedTuple):
 
 
 def names(source):
-    """(those that a cell assigns, those that it takes from others)."""
-    given, used = set(), set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Name):
-            (used if isinstance(node.ctx, ast.Load) else given).add(node.id)
-        elif isinstance(node, ast.FunctionDef):
-            given.add(node.name)
+    """(those that a cell assigns, those that it takes from others); what a function has for itself is neither."""
+    cell = symtable.symtable(source, "cell", "exec")
+    given = {own.get_name() for own in cell.get_symbols() if own.is_assigned() or own.is_imported()}
+    used, scopes = set(), [cell]
+    while scopes:
+        scope = scopes.pop()
+        scopes += scope.get_children()
+        within = (own for own in scope.get_symbols() if own.is_referenced() and (scope is cell or own.is_global()))
+        used |= {own.get_name() for own in within}
     return given, used - given
 
 
