@@ -197,10 +197,10 @@ def figure_16(monkeypatch):
     return drawn(monkeypatch, "07_what_is_transferred", marks, **known)
 
 
-def figures_of_08(monkeypatch):
+def figures_of_08(monkeypatch, marks=("figure17_lesson", "figure18_steps", "figure22_widths")):
     record = kd.notebook.committed("quick/followed.json")
     found = {(own["network"], own["dropout"]): own["images"] for own in record["readings"]}
-    marks = ("def label(", "ladder = [", "figure17_lesson", "figure18_steps", "figure22_widths")
+    marks = ("def label(", "ladder = [", *marks)
     return drawn(monkeypatch, "08_one_pass", marks, found=found, run=committed("quick", 10))
 
 
@@ -234,3 +234,13 @@ def test_every_mark_of_figure_18_is_explained(monkeypatch):
     figure = figures_of_08(monkeypatch)["figure18_steps"]
     marks = {line.get_marker() for line in figure.axes[0].lines} - {"", "|", "None"}
     assert {line.get_marker() for line in figure.legends[0].get_lines()} >= marks
+
+
+def test_the_legends_under_shift_name_each_network_once_and_cover_nothing(monkeypatch):
+    figures = figures_of_08(monkeypatch, ("def under_shift(", "figure20_shifts", "figure21b_fresh"))
+    assert list(figures) == ["figure20_shifts", "figure21b_fresh"]
+    for figure, count in zip(figures.values(), (4, 3), strict=True):
+        (legend,), (axis,) = figure.legends, figure.axes
+        names = [text.get_text() for text in legend.get_texts()]
+        assert len(set(names)) == len(names) == count
+        assert not legend.get_window_extent().overlaps(axis.get_tightbbox())
