@@ -19,6 +19,12 @@ def written():
     return json.loads(preregister.PATH.read_text(encoding="utf-8"))
 
 
+def manifests(seed):
+    """{network: manifest} of what is committed of a fresh seed."""
+    paths = (ROOT / "results" / "paper" / f"seed-{seed}").glob("*/manifest.json")
+    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
 def test_the_plan_is_what_the_code_judges(written):
     plan = json.loads(json.dumps(preregister.plan()))
     for key in ("profile", "recipe"):  # a field that came later has its default
@@ -31,21 +37,17 @@ def test_every_fresh_seed_was_trained_after_it(written):
     fixed = datetime.datetime.fromisoformat(written["made"])
     commit = written["commit"].removesuffix("+")
     for seed in written["seeds"]:
-        for path in (ROOT / "results" / "paper" / f"seed-{seed}").glob("*/manifest.json"):
-            manifest = json.loads(path.read_text(encoding="utf-8"))
+        for name, manifest in manifests(seed).items():
             assert datetime.datetime.fromisoformat(manifest["made"]) > fixed
             command = ["git", "merge-base", "--is-ancestor", commit, manifest["commit"].removesuffix("+")]
-            assert subprocess.run(command, cwd=ROOT).returncode == 0, path
+            assert subprocess.run(command, cwd=ROOT).returncode == 0, (seed, name)
 
 
 def test_the_students_of_a_fresh_seed_had_one_teacher(written):
     """The one whose predictions are committed, also where it was trained again for them."""
     students = 0
     for seed in written["seeds"]:
-        folder = ROOT / "results" / "paper" / f"seed-{seed}"
-        made = {
-            path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*/manifest.json")
-        }
+        made = manifests(seed)
         teacher = made["TN"]["outputs"]["weights.safetensors"]
         taught = {name: own["inputs"]["teacher"] for name, own in made.items() if "teacher" in own["inputs"]}
         assert set(taught.values()) == {teacher}, seed

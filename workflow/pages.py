@@ -187,9 +187,10 @@ def beyond(records, transfer):
     longer = "KD-SN2-steps", "on"
     given = f", KD-SN2-steps, given as many steps, of {skill(first, *longer)}" if reading(first, *longer) else ""
     judged = {own["claim"]: own["controlled"] for own in transfer["claims"] if own["claim"] in ONE_PASS_NEEDS}
-    each = [f"{claim} is *{verdict}*" for claim, verdict in judged.items()]
-    if len(each) > 1 == len(set(judged.values())):
-        each = [f"{' and '.join(judged)} are *{judged.popitem()[1]}*"]
+    each = []
+    for verdict in dict.fromkeys(judged.values()):
+        alike = [claim for claim, own in judged.items() if own == verdict]
+        each.append(f"{' and '.join(alike)} {'are' if len(alike) > 1 else 'is'} *{verdict}*")
     claims = f"Of our claims, {' and '.join(each)}. " * bool(each)
     usual = len(reading(quick, "ONE-SN1", "off")["seeds"])
     hundred, single, alone = (skill(quick, f"ONE-SN1{own}", "off", usual) for own in ("", "-off", "-clean"))
