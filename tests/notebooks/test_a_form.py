@@ -458,6 +458,14 @@ def test_what_08_says_of_its_claims_on_ten_fresh_seeds_is_what_the_files_hold():
     assert "P7 and P8, are *supported*." in text
 
 
+def test_one_sn2_leads_under_every_shift_also_where_the_lines_overlap():
+    readings = kd.notebook.committed("paper/followed.json")["readings"]
+    distilled = [own["images"] for own in readings if own["network"] in ("KD-SN2", "KD-SN2-steps")]
+    ratios = [images[name]["log MUPE / one-pass student's"] for images in distilled for name in images]
+    assert len(ratios) == 4 * (1 + len(kd.shifts.NAMES))
+    assert min(ratio["interval"][0] for ratio in ratios) > 0
+
+
 def told(words, readings, network, dropout, images, measure):
     """These words with what the readings hold of a network."""
     (found,) = [own["images"] for own in readings if (own["network"], own["dropout"]) == (network, dropout)]
